@@ -1,0 +1,73 @@
+# Every target runs from a bare clone: the environment is made when it is missing and renewed when its pins change.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := libs/stubs libs/kit tools/localmesh
+OWN := libs/kit tools conftest.py
+TYPED := -p recmesh_kit -p localmesh
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# torch first and alone: pip then takes a CPU build where one is offered, and nothing later asks for another.
+$(VENV)/.installed: Makefile constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Recmesh needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'Python cannot make a virtual environment: apt-get install python3-venv'; exit 1; }
+	@echo 'Setting up $(VENV): a minute or two.'
+	@$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	@$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt
+	@$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/.installed
+
+.PHONY: gen
+gen: venv ## Generate libs/stubs from protos/.
+	tools/gen.sh
+
+.PHONY: check
+check: venv ## Lint, types, walls, contract and generated code.
+	tools/check.sh "$(OWN)" "$(TYPED)"
+
+.PHONY: servers
+servers: venv
+	@$(BIN)/python -m localmesh install
+
+.PHONY: test
+test: servers ## Run all the tests, against a PostgreSQL and a RabbitMQ that it starts itself.
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: test-sdk
+test-sdk: servers ## Run the tests of the SDK.
+	$(BIN)/python -m pytest sdk -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: up
+up: servers ## Start the mesh and leave it running.
+	@$(BIN)/python -m localmesh up $(ARGS)
+
+.PHONY: down
+down: venv ## Stop the mesh.
+	@$(BIN)/python -m localmesh down
+
+.PHONY: status
+status: venv ## Say what of the mesh runs, and where.
+	@$(BIN)/python -m localmesh status
+
+.PHONY: demo
+demo: servers ## From nothing to recommendations on the screen; leaves nothing running.
+	@echo 'Starting PostgreSQL, RabbitMQ, three services and a worker; the first time, all films are embedded.'
+	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m demo
+
+.PHONY: bench-e2e
+bench-e2e: servers ## Measure Recommend with 1, 16 and 64 calls in flight.
+	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.e2e $(ARGS)
+
+# No worker: a search needs none, and one would embed the films meanwhile.
+.PHONY: bench-search
+bench-search: servers ## Measure SearchItems over tens of thousands of films.
+	@$(BIN)/python -m localmesh exec --workers 0 -- $(BIN)/python -m bench.search $(ARGS)

@@ -1,0 +1,1 @@
+"""What every Recmesh server needs: bootstrap, errors, health, settings, logging, database, broker."""

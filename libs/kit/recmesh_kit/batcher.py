@@ -1,0 +1,129 @@
+"""Work done together: what waits while a batch runs is the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_kit.errors import Exhausted, Unavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Hands items to a function in batches. No timer: an item that comes alone is a batch at once.
+
+    Args:
+        name: For messages and task names.
+        run: Does the work of a batch. Answers one result an item, in order; a result that is an exception is raised
+            to whoever submitted that item. When it raises itself, all of the batch fail with that.
+        max_batch: Most items in a batch.
+        max_waiting: Most items that wait to be taken into a batch.
+        workers: Most batches that run at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]],
+        max_batch: int,
+        max_waiting: int,
+        workers: int = 1,
+    ) -> None:
+        self._name = name
+        self._run = run
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._workers = workers
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def __aenter__(self) -> Batcher[T, R]:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def submit(self, item: T) -> R:
+        """Has an item done, and returns its result.
+
+        A caller that is cancelled leaves the batch as it is. An item that nobody waits for any more is left out, if
+        its batch has not begun.
+
+        Raises:
+            Exhausted: As many items wait as may.
+            Unavailable: The batcher is closed.
+        """
+        if self._closed:
+            raise Unavailable("The server is stopping.", reason=reasons.ERROR_REASON_SHUTTING_DOWN)
+        if len(self._waiting) >= self._max_waiting:
+            raise Exhausted(f"Too much is waiting ({self._name}). Repeat the call a little later.")
+        result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, result))
+        if len(self._running) < self._workers:
+            # In a context of its own: a batch is nobody's request.
+            self._running.add(
+                asyncio.create_task(
+                    self._work(), name=f"batcher {self._name}", context=contextvars.Context()
+                )
+            )
+        return await result
+
+    async def aclose(self) -> None:
+        """Takes no more, and returns when all that was taken is done."""
+        self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _work(self) -> None:
+        """Runs batches until nothing waits."""
+        try:
+            while batch := self._take():
+                await self._run_one(batch)
+        finally:
+            # Here, not in a callback of the task: whoever submits in between would find nobody to do it.
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.discard(task)
+
+    async def _run_one(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._run([item for item, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
+                _settle(future, result)
+        except Exception as error:
+            for _, future in batch:
+                _settle(future, error)
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((item, future))
+        return batch
+
+
+def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,281 @@
+"""The chain: request id, deadline, authentication, decoding, authorisation, validation, and around them error mapping
+and the access log.
+
+Handlers are registered with the bytes as they come, because grpc.aio decodes outside of everything and would answer
+malformed bytes with UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_kit import context, validation
+from recmesh_kit.chain import failure
+from recmesh_kit.chain.authorize import Rule, authenticate
+from recmesh_kit.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidArgument,
+    NotImplementedYet,
+    RecmeshError,
+)
+from recmesh_kit.ids import uuid7
+from recmesh_kit.tokens import TokenVerifier
+
+log = structlog.get_logger("access")
+
+REQUEST_ID_HEADER = "x-request-id"
+STATUS_DETAILS_HEADER = "grpc-status-details-bin"
+_LARGE_BYTES = 64 * 1024
+"""A request of more bytes is decoded and checked in a thread."""
+_ABORT_SECONDS = 2.0
+"""How long a caller that does not read what it was sent before may keep its error waiting."""
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+"""What may go back as metadata: printable ASCII."""
+
+RpcContext = grpc.aio.ServicerContext[Any, Any]
+Servicer = object
+"""A subclass of a generated `…Servicer`. What streams its answers is an async generator."""
+
+
+class Chain:
+    """What every call of a server goes through.
+
+    Args:
+        verifier: Verifies tokens.
+        default_deadline: Seconds that a unary call without a deadline gets.
+        max_deadline: Seconds that a unary call gets at the most.
+        stream_deadline: Seconds that a stream gets at the most.
+        max_calls: Calls in hand beyond which further ones are turned away.
+    """
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        *,
+        default_deadline: float,
+        max_deadline: float,
+        stream_deadline: float,
+        max_calls: int,
+    ) -> None:
+        self.verifier = verifier
+        self.default_deadline = default_deadline
+        self.max_deadline = max_deadline
+        self.stream_deadline = stream_deadline
+        self.max_calls = max_calls
+        self.in_hand = 0
+
+    def handler(self, service: ServiceDescriptor, servicer: Servicer) -> grpc.GenericRpcHandler:
+        """The handlers of all methods of a service.
+
+        Raises:
+            LookupError: A method without a usable authorisation rule, or a constraint that cannot be applied.
+        """
+        handlers = {
+            method.name: _Method(self, method, servicer).handler() for method in service.methods
+        }
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+class _Method:
+    """One method and its way through the chain."""
+
+    def __init__(self, chain: Chain, method: MethodDescriptor, servicer: Servicer) -> None:
+        self.chain = chain
+        self.path = f"/{method.containing_service.full_name}/{method.name}"
+        self.rule = Rule(method)
+        self.request_class = GetMessageClass(method.input_type)
+        self.client_streaming = method.client_streaming
+        self.server_streaming = method.server_streaming
+        self.planned = not is_implemented(servicer, method.name)
+        # A servicer that is none of the generated kind may lack a planned method altogether.
+        self.behaviour: Any = getattr(servicer, method.name, None)
+        validation.compile_checks(method.input_type)
+
+    def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
+        if self.client_streaming:
+            if self.server_streaming:
+                return grpc.stream_stream_rpc_method_handler(self._stream_stream)
+            return grpc.stream_unary_rpc_method_handler(self._stream_unary)
+        if self.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._unary_stream)
+        return grpc.unary_unary_rpc_method_handler(self._unary_unary)
+
+    async def _unary_unary(self, data: bytes, rpc: RpcContext) -> bytes:
+        async with self._call(rpc) as call:
+            answer: Message = await self.behaviour(await self._accept(data, call), rpc)
+            sent: bytes = answer.SerializeToString()
+        return sent
+
+    async def _stream_unary(self, stream: AsyncIterator[bytes], rpc: RpcContext) -> bytes:
+        async with self._call(rpc) as call:
+            requests = await self._accept_stream(stream, call)
+            answer: Message = await self.behaviour(requests, rpc)
+            sent: bytes = answer.SerializeToString()
+        return sent
+
+    async def _unary_stream(self, data: bytes, rpc: RpcContext) -> None:
+        async with self._call(rpc) as call:
+            await self._send_all(await self._accept(data, call), rpc)
+
+    async def _stream_stream(self, stream: AsyncIterator[bytes], rpc: RpcContext) -> None:
+        async with self._call(rpc) as call:
+            await self._send_all(await self._accept_stream(stream, call), rpc)
+
+    async def _send_all(self, request: object, rpc: RpcContext) -> None:
+        # Written here, not yielded to grpc: a deadline or a cancellation that comes while the caller is slow to read
+        # must come up within the chain, and must end the service's generator there and then.
+        async with aclosing(self.behaviour(request, rpc)) as answers:
+            async for answer in answers:
+                await rpc.write(answer.SerializeToString())
+
+    @asynccontextmanager
+    async def _call(self, rpc: RpcContext) -> AsyncIterator[context.Call]:
+        """Everything around the service's own code."""
+        began = time.monotonic()
+        metadata = tuple(rpc.invocation_metadata() or ())
+        call = context.Call(self.path, _request_id(metadata), self._deadline(rpc, began))
+        context.begin(call)
+        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        rpc.set_trailing_metadata(((REQUEST_ID_HEADER, call.request_id),))
+        limit = asyncio.timeout(max(0.0, call.deadline - began))
+        outcome = {"code": grpc.StatusCode.OK.name}
+        self.chain.in_hand += 1
+        try:
+            if self.chain.in_hand > self.chain.max_calls:
+                raise Exhausted("The server has as many calls in hand as it takes: come back soon.")
+            async with limit:
+                if not self.rule.public:
+                    call.principal = await authenticate(self.chain.verifier, metadata)
+                if self.planned:
+                    raise NotImplementedYet(f"{self.path} is part of the contract, not yet served.")
+                yield call
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                outcome["code"] = grpc.StatusCode.CANCELLED.name
+                raise
+            known = _known(error, call, timed_out=limit.expired())
+            outcome = {"code": failure.code_of(known).name, "reason": failure.reason_of(known)}
+            await _abort(rpc, known, call.request_id)
+        finally:
+            self.chain.in_hand -= 1
+            log.info(
+                "call",
+                method=self.path,
+                **outcome,
+                ms=round((time.monotonic() - began) * 1000, 2),
+                principal=call.principal.id if call.principal else None,
+            )
+
+    def _deadline(self, rpc: RpcContext, now: float) -> float:
+        left = rpc.time_remaining()
+        if self.client_streaming or self.server_streaming:
+            most = default = self.chain.stream_deadline
+        else:
+            most, default = self.chain.max_deadline, self.chain.default_deadline
+        return now + (default if left is None else min(left, most))
+
+    async def _accept(self, data: bytes, call: context.Call, *, first: bool = True) -> Message:
+        if len(data) <= _LARGE_BYTES:
+            return self._check(data, call, first=first)
+        # A thousand rows take tens of milliseconds: other calls go on meanwhile.
+        return await asyncio.to_thread(self._check, data, call, first=first)
+
+    def _check(self, data: bytes, call: context.Call, *, first: bool) -> Message:
+        request = self._decode(data)
+        # Later messages of a stream may leave the resource out; one that names it may not reach into another catalog.
+        named = first or self.rule.catalog(request) is not None
+        if named and call.principal is not None:
+            self.rule.check(call.principal, request)
+        validation.validate(request)
+        return request
+
+    async def _accept_stream(
+        self, stream: AsyncIterator[bytes], call: context.Call
+    ) -> AsyncIterator[Message]:
+        """The requests of a stream. The first one names the resource and so decides whether the caller may: it is
+        waited for before the service's own code runs. A caller that sends none is judged by an empty one."""
+        incoming = aiter(stream)
+        data = await anext(incoming, None)
+        if data is None:
+            if call.principal is not None:
+                self.rule.check(call.principal, self.request_class())
+            return self._requests(None, incoming, call)
+        return self._requests(await self._accept(data, call), incoming, call)
+
+    async def _requests(
+        self, first: Message | None, incoming: AsyncIterator[bytes], call: context.Call
+    ) -> AsyncIterator[Message]:
+        if first is None:
+            return
+        yield first
+        async for data in incoming:
+            yield await self._accept(data, call, first=False)
+
+    def _decode(self, data: bytes) -> Message:
+        try:
+            return self.request_class.FromString(data)
+        except DecodeError:
+            raise InvalidArgument(
+                f"The request is not a {self.request_class.DESCRIPTOR.full_name}.",
+                reason=reasons.ERROR_REASON_MALFORMED_REQUEST,
+            ) from None
+
+
+def is_implemented(servicer: Servicer, method: str) -> bool:
+    """Whether a servicer has a method of its own, not just the generated one."""
+    for kind in type(servicer).__mro__:
+        if method in vars(kind):
+            return not kind.__module__.endswith("_pb2_grpc")
+    return False
+
+
+def _request_id(metadata: tuple[tuple[str, str | bytes], ...]) -> str:
+    for key, value in metadata:
+        if key == REQUEST_ID_HEADER and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid7())
+
+
+def _is_cancelled() -> bool:
+    """Whether the call itself is cancelled, and not something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _known(error: BaseException, call: context.Call, *, timed_out: bool) -> RecmeshError:
+    if isinstance(error, RecmeshError):
+        known = error
+    elif timed_out:
+        known = DeadlineExceeded("The call took longer than its deadline allows.")
+    else:
+        known = failure.unknown(call.request_id)
+    if failure.code_of(known) is grpc.StatusCode.INTERNAL:
+        log.error("defect", method=call.method, exc_info=error)
+    return known
+
+
+async def _abort(rpc: RpcContext, error: RecmeshError, request_id: str) -> None:
+    status = failure.status(error)
+    trailing = (
+        (STATUS_DETAILS_HEADER, status.SerializeToString()),
+        (REQUEST_ID_HEADER, request_id),
+    )
+    try:
+        async with asyncio.timeout(_ABORT_SECONDS):
+            await rpc.abort(failure.code_of(error), status.message, trailing)
+    except TimeoutError:
+        # grpc lets go of the call without a word of its own.
+        raise asyncio.CancelledError from error

@@ -1,0 +1,190 @@
+"""Channels to other services of the mesh: spread over the replicas, with deadlines, retries and a sign-in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from structlog.contextvars import get_contextvars
+
+from recmesh_kit import context
+from recmesh_kit.errors import DeadlineExceeded, Unavailable
+
+log = structlog.get_logger()
+
+ANSWER_SECONDS = 0.05
+"""What is kept back of the caller's deadline, to answer it."""
+RENEW_SECONDS = 60.0
+"""How long before it runs out a token is renewed."""
+RETRY_SECONDS = 5.0
+"""The least time between two tries to renew a token that is good yet."""
+
+Details = grpc.aio.ClientCallDetails
+_AWAY = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+
+class TokenPairMessage(Protocol):
+    """What a sign-in answers, as `recmesh.auth.v1.TokenPair` has it."""
+
+    access_token: str
+    expires_in: int
+
+
+class ServiceCredentials:
+    """A service's own sign-in, renewed before it runs out.
+
+    Args:
+        exchange: Calls `AuthService.ExchangeApiKey` with the service's key.
+    """
+
+    def __init__(self, exchange: Callable[[], Awaitable[TokenPairMessage]]) -> None:
+        self._exchange = exchange
+        self._token = ""
+        self._renew_at = 0.0
+        self._expires_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def token(self) -> str:
+        """An access token. Errors of `exchange` pass through, unless the token at hand is good yet."""
+        if time.monotonic() >= self._renew_at:
+            async with self._lock:
+                if time.monotonic() >= self._renew_at:
+                    await self._renew()
+        return self._token
+
+    async def _renew(self) -> None:
+        asked_at = time.monotonic()
+        try:
+            pair = await self._exchange()
+        except Exception as error:
+            if time.monotonic() >= self._expires_at:
+                raise
+            log.warning("token not renewed", error=str(error))
+            self._renew_at = time.monotonic() + RETRY_SECONDS
+            return
+        self._token = pair.access_token
+        self._expires_at = asked_at + pair.expires_in
+        self._renew_at = asked_at + max(pair.expires_in - RENEW_SECONDS, pair.expires_in / 2)
+
+
+def connect(
+    target: str,
+    services: Sequence[ServiceDescriptor],
+    *,
+    timeout_seconds: float,
+    credentials: ServiceCredentials | None = None,
+) -> grpc.aio.Channel:
+    """A channel to a service, for unary calls: a stream would go out without deadline, request id and token. Connects
+    at the first call.
+
+    Args:
+        target: `host:port`; every address that DNS gives for the host takes its turn.
+        services: What will be called. Methods that the contract marks as free of side effects or idempotent are
+            retried on UNAVAILABLE; others never are.
+        timeout_seconds: Deadline of a call, or less when the call in hand has less left. When nothing is left no call
+            is made: it ends with `errors.DeadlineExceeded`.
+        credentials: Signs the calls; None for public methods.
+    """
+    address = target if "://" in target else f"dns:///{target}"
+    return grpc.aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.service_config", json.dumps(service_config(services))),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            # By default it grows to two minutes: a service that came back would be away for that much longer.
+            ("grpc.max_reconnect_backoff_ms", 5_000),
+            # What the service may send is limited by the service.
+            ("grpc.max_receive_message_length", -1),
+        ],
+        interceptors=[_Outgoing(timeout_seconds, credentials)],
+    )
+
+
+def service_config(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
+    """gRPC's service config: round robin, and retries of the methods that bear one."""
+    repeatable = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+    ]
+    retry = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if repeatable:
+        config["methodConfig"] = [{"name": repeatable, "retryPolicy": retry}]
+    return config
+
+
+class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds deadline, request id and token to each call."""
+
+    def __init__(self, timeout: float, credentials: ServiceCredentials | None) -> None:
+        self._timeout = timeout
+        self._credentials = credentials
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[[Details, Any], Any], details: Details, request: Any
+    ) -> Any:
+        metadata = list(details.metadata or ())
+        request_id = get_contextvars().get("request_id")
+        if request_id:
+            metadata.append(("x-request-id", str(request_id)))
+        if self._credentials is not None:
+            metadata.append(("authorization", f"Bearer {await self._credentials.token()}"))
+        left = context.remaining()
+        timeout = self._timeout if details.timeout is None else details.timeout
+        if left is not None:
+            timeout = min(timeout, left - ANSWER_SECONDS)
+            if timeout <= 0:
+                raise DeadlineExceeded("The call took longer than its deadline allows.")
+        return await continuation(
+            Details(
+                method=details.method,
+                timeout=timeout,
+                metadata=grpc.aio.Metadata(*metadata),
+                credentials=details.credentials,
+                wait_for_ready=details.wait_for_ready,
+            ),
+            request,
+        )
+
+
+@asynccontextmanager
+async def calling(name: str) -> AsyncIterator[None]:
+    """Around a call of another service: its being away becomes ours.
+
+    Args:
+        name: The service, for the error's metadata.
+
+    Raises:
+        Unavailable: It does not answer, not in time, or takes no more calls. Other errors of the call pass through.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() in _AWAY:
+            log.warning("dependency", name=name, code=error.code().name, error=error.details())
+            raise Unavailable(
+                f"The {name} service does not answer for now: try again soon.",
+                metadata={"dependency": name},
+            ) from error
+        raise

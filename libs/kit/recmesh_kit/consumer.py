@@ -1,0 +1,259 @@
+"""Messages in: taken in batches, settled one by one, drained at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiormq.abc
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from recmesh_kit.amqp import REQUEST_ID_HEADER, open_channel, translated
+from recmesh_kit.errors import Unavailable
+from recmesh_kit.tasks import backoff
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+_AFTER_FAILURE_SECONDS = 1.0
+"""How long a batch rests before it is returned, so that a message that always fails does not spin."""
+
+
+class Delivery:
+    """A message in hand. Settle it once, by `ack` or `nack`; further calls do nothing, and neither do those on a
+    channel that is gone: the broker gives the message out again by itself.
+
+    Attributes:
+        body: The content.
+        headers: The headers, those of the broker (`x-delivery-count`, …) among them.
+        message_id: What the publisher called it, or made up.
+        reply_to: The queue that waits for an answer; None when nobody does.
+        routing_key: What it was published with.
+        redelivered: Whether it was given out before.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_settled",
+        "_tag",
+        "_timeout",
+        "body",
+        "headers",
+        "message_id",
+        "redelivered",
+        "reply_to",
+        "routing_key",
+    )
+
+    def __init__(self, message: aiormq.abc.DeliveredMessage, timeout_seconds: float) -> None:
+        properties = message.header.properties
+        self.body: bytes = message.body
+        self.headers: Mapping[str, Any] = properties.headers or {}
+        self.message_id: str | None = properties.message_id
+        self.reply_to: str | None = properties.reply_to
+        self.routing_key: str = message.routing_key or ""
+        self.redelivered: bool = bool(message.redelivered)
+        self._channel = message.channel
+        self._tag = message.delivery_tag or 0
+        self._timeout = timeout_seconds
+        self._settled = False
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request that the publisher was serving."""
+        value = self.headers.get(REQUEST_ID_HEADER)
+        return value if isinstance(value, str) else None
+
+    async def ack(self) -> None:
+        """Tells the broker that it is done."""
+        if self._begin_settling():
+            with suppress(Unavailable), translated("ack"):
+                async with asyncio.timeout(self._timeout):
+                    await self._channel.basic_ack(self._tag, wait=False)
+
+    async def nack(self, requeue: bool) -> None:
+        """Gives it back to the queue, or (`requeue` false) throws it away."""
+        if self._begin_settling():
+            with suppress(Unavailable), translated("nack"):
+                async with asyncio.timeout(self._timeout):
+                    await self._channel.basic_nack(self._tag, requeue=requeue, wait=False)
+
+    def _begin_settling(self) -> bool:
+        first = not self._settled
+        self._settled = True
+        return first and not self._channel.is_closed
+
+
+Handler = Callable[[list[Delivery]], Awaitable[None]]
+"""Takes a batch and settles each delivery. When it raises, what it has not settled goes back to the queue."""
+Source = Callable[[AbstractChannel], Awaitable[str]]
+"""Says which queue to consume; may declare it on the channel."""
+
+
+class Consumer:
+    """Consumes a queue on a channel of its own, and begins again by itself when that is gone. Made by `Broker`.
+
+    Args:
+        name: For the logs.
+        connection: Returns a live connection, once there is one.
+        source: The queue.
+        handler: Gets what waits, as a batch, up to `max_batch`.
+        prefetch: Most deliveries that are not settled.
+        max_batch: Most deliveries in a batch.
+        concurrency: Most batches in hand.
+        timeout_seconds: Limit of each operation at the broker.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: Callable[[], Awaitable[AbstractConnection]],
+        source: Source,
+        handler: Handler,
+        *,
+        prefetch: int,
+        max_batch: int,
+        concurrency: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._name = name
+        self._connection = connection
+        self._source = source
+        self._handler = handler
+        self._prefetch = prefetch
+        self._max_batch = max_batch
+        self._concurrency = concurrency
+        self._timeout = timeout_seconds
+        self._waiting: deque[Delivery] = deque()
+        self._hands: set[asyncio.Task[None]] = set()
+        self._channel: aiormq.abc.AbstractChannel | None = None
+        self._queue: str | None = None
+        self._tag = ""
+        self._draining = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the broker gives it messages now."""
+        return self.queue is not None and not self._draining.is_set()
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that is consumed now; None while there is none."""
+        return None if self._channel is None or self._channel.is_closed else self._queue
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - what it is about
+        """Takes no more messages, returns those that are not in hand, and lets the batches in hand end.
+
+        Args:
+            timeout: Seconds that they have. What is in hand after that is cancelled, and its messages go back to the
+                queue.
+        """
+        self._draining.set()
+        channel = self._channel
+        if channel is not None and not channel.is_closed:
+            with suppress(Unavailable), translated("cancelling a consumer"):
+                await channel.basic_cancel(self._tag, timeout=self._timeout)
+        while self._waiting:
+            await self._waiting.popleft().nack(requeue=True)
+        if self._hands:
+            await asyncio.wait(self._hands, timeout=timeout)
+        if left := list(self._hands):
+            log.warning("batches cut off", queue=self._name, batches=len(left))
+            for hand in left:
+                hand.cancel()
+            await asyncio.wait(left)
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Consumes until it is drained."""
+        failures = 0
+        while not self._draining.is_set():
+            connection = await self._connection()
+            try:
+                with translated(f"consuming {self._name}"):
+                    await self._consume(connection)
+                failures = 0
+            except Unavailable as error:
+                failures += 1
+                log.warning("consuming failed", queue=self._name, cause=repr(error.__cause__))
+            if not self._draining.is_set():
+                await asyncio.sleep(
+                    backoff(max(failures, 1), _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+                )
+
+    async def _consume(self, connection: AbstractConnection) -> None:
+        """Consumes until the channel closes, the broker takes the queue away, or it is drained."""
+        async with open_channel(connection, self._timeout) as channel:
+            over = asyncio.Event()
+            raw = await channel.get_underlay_channel()
+            raw.closing.add_done_callback(lambda _: over.set())
+            raw.on_consumer_cancel_callbacks.add(lambda _: over.set())
+            async with asyncio.timeout(self._timeout):
+                queue = await self._source(channel)
+                await channel.set_qos(prefetch_count=self._prefetch)
+                consuming = await raw.basic_consume(queue, self._on_message)
+            self._channel, self._queue, self._tag = raw, queue, consuming.consumer_tag or ""
+            log.info("consuming", queue=queue, prefetch=self._prefetch)
+            try:
+                await self._until(over)
+            finally:
+                # What waits here is given out again by the broker.
+                self._channel = None
+                self._waiting.clear()
+        if not self._draining.is_set():
+            log.warning("consuming ended by the broker", queue=queue)
+
+    async def _until(self, over: asyncio.Event) -> None:
+        """Until the channel is gone, or the last batch has ended that needs it for its acks."""
+        waiters = [asyncio.ensure_future(event.wait()) for event in (over, self._ended)]
+        try:
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+
+    async def _on_message(self, message: aiormq.abc.DeliveredMessage) -> None:
+        delivery = Delivery(message, self._timeout)
+        if self._draining.is_set():
+            await delivery.nack(requeue=True)
+            return
+        self._waiting.append(delivery)
+        if len(self._hands) < self._concurrency:
+            # In a context of its own: a batch holds the messages of several requests.
+            self._hands.add(
+                asyncio.create_task(
+                    self._work(), name=f"handle {self._name}", context=contextvars.Context()
+                )
+            )
+
+    async def _work(self) -> None:
+        """Handles batches until nothing waits."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while batch := self._take():
+                await self._handle(batch)
+        finally:
+            # Here, not in a callback of the task: what arrives in between would find nobody to handle it.
+            self._hands.discard(task)
+
+    def _take(self) -> list[Delivery]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+
+    async def _handle(self, batch: list[Delivery]) -> None:
+        try:
+            await self._handler(batch)
+        except Exception:
+            log.exception("batch failed", queue=self._name, messages=len(batch))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AFTER_FAILURE_SECONDS):
+                    await self._draining.wait()
+            for delivery in batch:
+                await delivery.nack(requeue=True)

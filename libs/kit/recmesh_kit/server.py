@@ -1,0 +1,141 @@
+"""`serve()`: one gRPC server, from the first bind to the last drained call."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from recmesh_kit.chain.chain import Chain, Servicer
+from recmesh_kit.health import Health
+from recmesh_kit.settings import ServiceSettings
+from recmesh_kit.tokens import TokenVerifier
+
+log = structlog.get_logger()
+
+STREAM_DEADLINE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of the contract and the object that answers for it."""
+
+    descriptor: ServiceDescriptor
+    servicer: Servicer
+
+
+async def start(
+    settings: ServiceSettings,
+    services: Sequence[Service],
+    *,
+    verifier: TokenVerifier,
+    health: Health,
+) -> tuple[grpc.aio.Server, int]:
+    """Binds and starts a server. It answers at once; `health` says when it serves.
+
+    Returns:
+        The server and the port that it listens on (the one that was free, for port 0).
+
+    Raises:
+        LookupError: The contract has a method without an authorisation rule.
+        RuntimeError: The address cannot be bound.
+    """
+    chain = Chain(
+        verifier,
+        default_deadline=settings.default_deadline_seconds,
+        max_deadline=settings.max_deadline_seconds,
+        stream_deadline=STREAM_DEADLINE_SECONDS,
+        max_calls=settings.max_concurrent_calls,
+    )
+    server = grpc.aio.server(options=_options(settings))
+    server.add_generic_rpc_handlers(
+        tuple(chain.handler(service.descriptor, service.servicer) for service in services)
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    described = [service.descriptor.full_name for service in services]
+    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection([*described, health_name, reflection.SERVICE_NAME], server)
+    if settings.channelz:
+        channelz.add_channelz_servicer(server)
+    port = server.add_insecure_port(settings.listen)
+    await health.start(described)
+    await server.start()
+    log.info("listening", address=settings.listen, port=port, services=described)
+    return server, port
+
+
+async def serve(
+    settings: ServiceSettings,
+    services: Sequence[Service],
+    *,
+    verifier: TokenVerifier,
+    health: Health,
+    before_drain: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then stops gracefully: health down, calls drained within the limit.
+
+    What the caller opened before (consumers, broker, engine) is closed by the caller after, in that order: an
+    AsyncExitStack entered engine first does it.
+
+    Args:
+        settings: Address, limits and timeouts.
+        services: What is served.
+        verifier: Verifies tokens.
+        health: Says SERVING once every component is up.
+        before_drain: Called when the stop begins, to let go of calls that would wait long.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+            stack.callback(loop.remove_signal_handler, number)
+        server, _ = await start(settings, services, verifier=verifier, health=health)
+        await stop.wait()
+        log.info("stopping", drain_seconds=settings.drain_seconds)
+        await shut_down(server, settings, health, before_drain)
+
+
+async def shut_down(
+    server: grpc.aio.Server,
+    settings: ServiceSettings,
+    health: Health,
+    before_drain: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Takes health down, lets the calls in hand end within `drain_seconds`, then cuts the rest off."""
+    await health.drain()
+    try:
+        if before_drain is not None:
+            await before_drain()
+    finally:
+        await server.stop(settings.drain_seconds)
+        log.info("stopped")
+
+
+def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    milliseconds = 1000
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.keepalive_time_ms", settings.keepalive_seconds * milliseconds),
+        ("grpc.keepalive_timeout_ms", 10 * milliseconds),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10 * milliseconds),
+        ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * milliseconds),
+        (
+            "grpc.max_connection_age_grace_ms",
+            settings.max_connection_age_grace_seconds * milliseconds,
+        ),
+        # Two servers on one port would share the calls without anybody knowing.
+        ("grpc.so_reuseport", 0),
+    ]

@@ -1,0 +1,471 @@
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Self
+
+import aio_pika
+import pytest
+import structlog
+from yarl import URL
+
+from recmesh.common.v1.error_reason_pb2 import ERROR_REASON_BROKER_UNAVAILABLE
+from recmesh_kit import link
+from recmesh_kit.broker import (
+    Broker,
+    Consumer,
+    Delivery,
+    TopologyError,
+    Unroutable,
+    UnsupportedBroker,
+)
+from recmesh_kit.errors import Unavailable
+from recmesh_kit.link import check_version
+from recmesh_kit.topology import Exchange, Queue, Topology
+
+TIMEOUT = 5.0
+
+
+class Proxy:
+    """Stands between the broker under test and the server, and can be cut."""
+
+    def __init__(self, url: str) -> None:
+        self._server_url = URL(url)
+        self._endpoint: asyncio.Server | None = None
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return str(self._server_url.with_host("127.0.0.1").with_port(self.port))
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shut()
+
+    async def open(self) -> None:
+        self._endpoint = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._endpoint.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        """No more connections, and the present ones are cut."""
+        assert self._endpoint is not None
+        self._endpoint.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        while self._pipes:
+            await asyncio.wait(self._pipes)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, out = await asyncio.open_connection(self._server_url.host, self._server_url.port)
+        self._writers |= {writer, out}
+        for source, sink in ((reader, out), (there, writer)):
+            pipe = asyncio.create_task(self._pipe(source, sink))
+            self._pipes.add(pipe)
+            pipe.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+
+class Inbox:
+    """A handler that keeps what it gets, and may be held up before it settles it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Delivery]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, batch: list[Delivery]) -> None:
+        self.batches.append(batch)
+        await self.gate.wait()
+        for delivery in batch:
+            await delivery.ack()
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.body for batch in self.batches for delivery in batch]
+
+
+async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def proxy(amqp_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy(amqp_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def admin(amqp_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    """A channel past the proxy."""
+    connection = await aio_pika.connect(amqp_url)
+    yield await connection.channel()
+    await connection.close()
+
+
+@pytest.fixture
+async def queue(
+    request: pytest.FixtureRequest, admin: aio_pika.abc.AbstractChannel
+) -> AsyncIterator[Queue]:
+    """A queue of the test's own, not declared yet; the parameter is the most that it holds."""
+    exchange = f"test.{uuid.uuid4().hex}"
+    most: int | None = getattr(request, "param", None)
+    yield Queue(f"{exchange}.queue", bindings=((exchange, "a.#"),), max_length=most)
+    await admin.queue_delete(f"{exchange}.queue")
+    await admin.exchange_delete(exchange)
+
+
+@pytest.fixture
+def topology(queue: Queue) -> Topology:
+    [(exchange, _)] = queue.bindings
+    return Topology((Exchange(exchange, "topic"),), (queue,))
+
+
+@pytest.fixture
+async def broker(proxy: Proxy, topology: Topology) -> AsyncIterator[Broker]:
+    async with Broker(proxy.url, name="test", timeout_seconds=TIMEOUT) as made:
+        await made.declare(topology)
+        yield made
+
+
+async def messages(admin: aio_pika.abc.AbstractChannel, queue: Queue) -> int:
+    """How many lie in the queue and are not given out."""
+    count = (await admin.get_queue(queue.name)).declaration_result.message_count
+    assert count is not None
+    return count
+
+
+async def send(broker: Broker, queue: Queue, *bodies: bytes) -> None:
+    await asyncio.gather(*(broker.publish("", queue.name, body) for body in bodies))
+
+
+async def test_a_message_arrives_as_it_was_sent(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    await broker.consume(queue.name, inbox, prefetch=10)
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        await broker.publish(
+            queue.bindings[0][0],
+            "a.b",
+            b"hello",
+            headers={"version": 1},
+            message_id="m1",
+            reply_to="somewhere",
+        )
+    await until(lambda: inbox.bodies)
+    [[got]] = inbox.batches
+    assert (got.body, got.message_id, got.reply_to) == (b"hello", "m1", "somewhere")
+    assert (got.routing_key, got.redelivered) == ("a.b", False)
+    assert (got.headers["version"], got.request_id) == (1, "r1")
+
+
+async def test_a_confirmed_message_is_in_the_queue(
+    broker: Broker, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    await send(broker, queue, *(b"%d" % n for n in range(200)))
+    stored = await (await admin.get_queue(queue.name)).get()
+    assert stored.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    await stored.ack()
+    assert await messages(admin, queue) == 199
+
+
+async def test_what_waits_is_a_batch(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    await send(broker, queue, b"1")
+    await broker.consume(queue.name, inbox, prefetch=5)
+    await until(lambda: inbox.batches)
+    await send(broker, queue, b"2", b"3", b"4", b"5", b"6", b"7")
+    inbox.gate.set()
+    await until(lambda: len(inbox.bodies) == 7)
+    assert max(map(len, inbox.batches)) > 1
+    assert max(map(len, inbox.batches)) <= 5
+
+
+async def test_batches_in_hand_are_bounded(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    await broker.consume(queue.name, inbox, prefetch=10, max_batch=2, concurrency=2)
+    await send(broker, queue, *(b"%d" % n for n in range(10)))
+    await until(lambda: len(inbox.batches) == 2)
+    inbox.gate.set()
+    await until(lambda: len(inbox.bodies) == 10)
+    assert max(map(len, inbox.batches)) <= 2
+
+
+async def test_a_batch_that_fails_is_given_out_again(broker: Broker, queue: Queue) -> None:
+    seen: list[Delivery] = []
+
+    async def handler(batch: list[Delivery]) -> None:
+        seen.extend(batch)
+        if len(seen) == 1:
+            raise ValueError("no")
+        for delivery in batch:
+            await delivery.ack()
+
+    await broker.consume(queue.name, handler, prefetch=1)
+    await send(broker, queue, b"x")
+    await until(lambda: len(seen) == 2)
+    assert [delivery.redelivered for delivery in seen] == [False, True]
+
+
+async def test_a_message_may_be_thrown_away_and_settled_once(
+    broker: Broker, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    seen: list[Delivery] = []
+
+    async def handler(batch: list[Delivery]) -> None:
+        for delivery in batch:
+            await delivery.nack(requeue=False)
+            await delivery.ack()
+            seen.append(delivery)
+
+    consumer = await broker.consume(queue.name, handler, prefetch=1)
+    await send(broker, queue, b"x", b"y")
+    await until(lambda: len(seen) == 2)
+    assert consumer.alive
+    await consumer.drain(1)
+    assert await messages(admin, queue) == 0
+
+
+async def test_nobody_takes_a_mandatory_message(broker: Broker, topology: Topology) -> None:
+    with pytest.raises(Unroutable):
+        await broker.publish(topology.exchanges[0].name, "b", b"x", mandatory=True)
+    await broker.publish(topology.exchanges[0].name, "b", b"x")
+
+
+@pytest.mark.parametrize("queue", [1], indirect=True)
+async def test_a_full_queue_refuses(broker: Broker, queue: Queue) -> None:
+    async def fill() -> None:
+        # A quorum queue lets a few more in than its limit.
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                await send(broker, queue, b"x")
+
+    with pytest.raises(Unavailable, match="refuses") as refused:
+        await fill()
+    assert refused.value.reason == ERROR_REASON_BROKER_UNAVAILABLE
+
+
+async def test_an_unknown_exchange_spoils_nothing_else(broker: Broker, queue: Queue) -> None:
+    with pytest.raises(Unavailable):
+        await broker.publish("no.such.exchange", "a", b"x")
+    await send(broker, queue, b"x")
+
+
+async def test_without_confirmation(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    await broker.consume(queue.name, inbox, prefetch=10)
+    await broker.publish("", queue.name, b"x", persistent=False, confirm=False)
+    await until(lambda: inbox.bodies)
+
+
+async def test_a_lost_connection_comes_back_with_its_consumers(
+    broker: Broker, proxy: Proxy, queue: Queue
+) -> None:
+    inbox = Inbox()
+    consumer = await broker.consume(queue.name, inbox, prefetch=10)
+    await until(lambda: consumer.alive)
+    inbox.gate.clear()
+    await send(broker, queue, b"1")
+    await until(lambda: inbox.bodies)
+    await proxy.cut()
+    await until(lambda: not broker.connected)
+    assert not consumer.alive
+    # The ack goes nowhere, quietly; the message is given out again.
+    inbox.gate.set()
+    await until(lambda: consumer.alive)
+    await until(lambda: inbox.bodies == [b"1", b"1"])
+    assert inbox.batches[1][0].redelivered
+    await send(broker, queue, b"2")
+    await until(lambda: inbox.bodies[2:] == [b"2"])
+    await broker.ping()
+
+
+async def test_publishing_fails_while_the_broker_is_away(
+    broker: Broker, proxy: Proxy, queue: Queue
+) -> None:
+    await proxy.shut()
+    with pytest.raises(Unavailable) as failed:
+        await send(broker, queue, b"x")
+    assert failed.value.reason == ERROR_REASON_BROKER_UNAVAILABLE
+    await until(lambda: not broker.connected)
+    async with asyncio.timeout(0.1):
+        with pytest.raises(Unavailable):
+            await send(broker, queue, b"x")
+        with pytest.raises(Unavailable):
+            await broker.ping()
+    await proxy.open()
+    await until(lambda: broker.connected)
+    await send(broker, queue, b"x")
+
+
+async def test_publishing_in_flight_when_the_connection_goes_ends_as_unavailable(
+    broker: Broker, proxy: Proxy, queue: Queue
+) -> None:
+    sending = [asyncio.create_task(broker.publish("", queue.name, b"x" * 1000)) for _ in range(500)]
+    await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+    await proxy.cut()
+    results = await asyncio.gather(*sending, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), Unavailable}
+    assert Unavailable in {type(result) for result in results}
+
+
+async def test_starts_without_the_broker(proxy: Proxy, queue: Queue, topology: Topology) -> None:
+    await proxy.shut()
+    inbox = Inbox()
+    async with Broker(proxy.url, name="test", timeout_seconds=TIMEOUT) as broker:
+        assert not broker.connected
+        await broker.declare(topology)
+        consumer = await broker.consume(queue.name, inbox, prefetch=1)
+        await broker.reply_queue(inbox)
+        assert not consumer.alive
+        assert broker.reply_to is None
+        await proxy.open()
+        await until(lambda: consumer.alive and broker.reply_to)
+        await send(broker, queue, b"x")
+        await until(lambda: inbox.bodies)
+
+
+async def test_queues_are_declared_again_after_a_reconnection(
+    broker: Broker, proxy: Proxy, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    await proxy.shut()
+    await until(lambda: not broker.connected)
+    await admin.queue_delete(queue.name)
+    await proxy.open()
+    await until(lambda: broker.connected)
+    await broker.publish(queue.bindings[0][0], "a", b"x", mandatory=True)
+
+
+async def test_other_arguments_are_an_error_that_says_what_to_do(
+    broker: Broker, queue: Queue
+) -> None:
+    changed = replace(queue, arguments={"x-dead-letter-exchange": "elsewhere"})
+    with pytest.raises(TopologyError, match=f"delete_queue {queue.name}"):
+        await broker.declare(Topology(queues=(changed,)))
+    await send(broker, queue, b"x")
+
+
+async def test_a_deleted_queue_ends_the_consumer_until_it_is_back(
+    broker: Broker, queue: Queue, topology: Topology, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    inbox = Inbox()
+    consumer = await broker.consume(queue.name, inbox, prefetch=1)
+    await until(lambda: consumer.alive)
+    await admin.queue_delete(queue.name)
+    await until(lambda: not consumer.alive)
+    await broker.declare(topology)
+    await until(lambda: consumer.alive)
+    await send(broker, queue, b"x")
+    await until(lambda: inbox.bodies)
+
+
+async def wait_for_messages(
+    admin: aio_pika.abc.AbstractChannel, queue: Queue, expected: int
+) -> None:
+    async with asyncio.timeout(TIMEOUT):
+        while await messages(admin, queue) != expected:  # noqa: ASYNC110 - the server has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def busy(broker: Broker, queue: Queue) -> tuple[Consumer, Inbox]:
+    """A consumer that has a batch in hand, and messages beyond."""
+    inbox = Inbox()
+    inbox.gate.clear()
+    consumer = await broker.consume(queue.name, inbox, prefetch=6, max_batch=2)
+    await send(broker, queue, *(b"%d" % n for n in range(9)))
+    await until(lambda: inbox.batches)
+    return consumer, inbox
+
+
+async def test_drain_ends_the_batch_in_hand_and_returns_the_rest(
+    busy: tuple[Consumer, Inbox], queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    consumer, inbox = busy
+    [in_hand] = inbox.batches
+    draining = asyncio.create_task(consumer.drain(TIMEOUT))
+    await until(lambda: not consumer.alive)
+    await wait_for_messages(admin, queue, 9 - len(in_hand))
+    assert not draining.done()
+    inbox.gate.set()
+    await draining
+    assert inbox.batches == [in_hand]
+    await wait_for_messages(admin, queue, 9 - len(in_hand))
+
+
+async def test_drain_cuts_off_what_takes_too_long(
+    busy: tuple[Consumer, Inbox], queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    consumer, inbox = busy
+    await consumer.drain(0.01)
+    await wait_for_messages(admin, queue, 9)
+    assert len(inbox.batches) == 1
+
+
+async def test_replies_come_back_under_a_new_name(broker: Broker, proxy: Proxy) -> None:
+    inbox = Inbox()
+    await broker.reply_queue(inbox)
+    await until(lambda: broker.reply_to)
+    first = broker.reply_to or ""
+    await broker.publish("", first, b"1", persistent=False, confirm=False)
+    await until(lambda: inbox.bodies == [b"1"])
+    await proxy.cut()
+    await until(lambda: broker.reply_to not in (first, None))
+    await broker.publish("", broker.reply_to or "", b"2", mandatory=True)
+    await until(lambda: inbox.bodies == [b"1", b"2"])
+
+
+async def test_nothing_is_left_behind(proxy: Proxy, queue: Queue, topology: Topology) -> None:
+    before = asyncio.all_tasks()
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(
+            Broker(proxy.url, name="test", timeout_seconds=TIMEOUT)
+        )
+        await broker.declare(topology)
+        consumer = await broker.consume(queue.name, Inbox(), prefetch=1)
+        await broker.reply_queue(Inbox())
+        await send(broker, queue, b"x")
+        await until(lambda: consumer.alive)
+        named = {task.get_name() for task in asyncio.all_tasks() - before}
+        assert {"broker", f"consume {queue.name}", "consume replies"} <= named
+    await until(lambda: not asyncio.all_tasks() - before)
+
+
+@pytest.mark.parametrize("version", ["3.10.0", "3.13.7", "4.0.2", "4.3.7+rc1"])
+def test_versions_that_are_supported(version: str) -> None:
+    check_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.9.29", "5.0.0", "2", "unknown", ""])
+def test_versions_that_are_not_supported(version: str) -> None:
+    with pytest.raises(UnsupportedBroker, match=r"3\.10 to 4\.x"):
+        check_version(version)
+
+
+async def test_a_broker_of_another_version_is_refused_at_start(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "OLDEST", (4, 99))
+    with pytest.raises(UnsupportedBroker):
+        async with Broker(proxy.url, name="test", timeout_seconds=TIMEOUT):
+            pass

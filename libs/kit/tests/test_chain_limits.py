@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from google.rpc import error_details_pb2
+from structlog.testing import capture_logs
+
+from libs.kit.tests.calls import FILMS, catalogs, chained, drain, failure, stub, until
+from recmesh.catalog.v1 import catalog_service_pb2 as pb
+from recmesh.catalog.v1.catalog_pb2 import Catalog
+from recmesh_kit.context import remaining
+from recmesh_kit.errors import DeadlineExceeded
+from recmesh_kit.testing import EDITOR, bearer, reason_of, running, status_of
+
+CALLER = bearer("eve", EDITOR)
+EXPORT = pb.ExportItemsRequest(parent="catalogs/films")
+
+
+class Waits:
+    """A method that never ends by itself."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended: list[type[BaseException]] = []
+
+    async def unary(self, _: object, __: object) -> Catalog:
+        return await self._wait()
+
+    async def stream(self, _: object, __: object) -> AsyncIterator[pb.ExportItemsResponse]:
+        yield pb.ExportItemsResponse(revision=1)
+        await self._wait()
+
+    async def flood(self, _: object, __: object) -> AsyncIterator[pb.ExportItemsResponse]:
+        self.begun += 1
+        try:
+            while True:
+                yield pb.ExportItemsResponse(deleted_names=["x" * 100_000])
+        except BaseException as error:
+            self.ended.append(type(error))
+            raise
+
+    async def _wait(self) -> Catalog:
+        self.begun += 1
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            self.ended.append(type(error))
+            raise
+        raise AssertionError
+
+
+async def test_the_default_deadline_ends_a_call() -> None:
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], default_deadline_seconds=0.1) as channel:
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reason_of(error) == "DEADLINE_EXCEEDED"
+    assert waits.ended == [asyncio.CancelledError]
+
+
+async def test_a_long_deadline_is_cut() -> None:
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], max_deadline_seconds=0.1) as channel:
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=30))
+    assert reason_of(error) == "DEADLINE_EXCEEDED"
+
+
+async def test_the_stream_deadline_ends_a_stream() -> None:
+    async with chained(catalogs(ExportItems=Waits().stream), stream_deadline=0.1) as (channel, _):
+        call = stub(channel).ExportItems(EXPORT, metadata=CALLER)
+        assert await call.read() == pb.ExportItemsResponse(revision=1)
+        error = await failure(call.read())
+    assert reason_of(error) == "DEADLINE_EXCEEDED"
+
+
+async def test_the_deadline_ends_a_stream_that_nobody_reads() -> None:
+    waits = Waits()
+    service = catalogs(ExportItems=waits.flood)
+    async with chained(service, stream_deadline=0.2) as (channel, chain):
+        call = stub(channel).ExportItems(EXPORT, metadata=CALLER)
+        await until(lambda: waits.ended)
+        await until(lambda: chain.in_hand == 0)
+        error = await failure(drain(call))
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert waits.ended == [GeneratorExit]
+
+
+async def test_the_callers_deadline_is_known() -> None:
+    seen = []
+
+    async def look(_: object, __: object) -> Catalog:
+        seen.append(remaining())
+        return Catalog()
+
+    async with running([catalogs(GetCatalog=look)]) as channel:
+        await stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=7)
+    [left] = seen
+    assert left is not None
+    assert 6 < left < 7.1
+    assert remaining() is None
+
+
+async def test_what_a_service_says_of_a_deadline_stands() -> None:
+    async def late(_: object, __: object) -> Catalog:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise DeadlineExceeded("It goes on as j1.", metadata={"job": "j1"}) from None
+        raise AssertionError
+
+    async with running([catalogs(GetCatalog=late)], default_deadline_seconds=0.1) as channel:
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+    assert error.details() == "It goes on as j1."
+
+
+async def test_a_timeout_of_the_services_own_is_no_deadline() -> None:
+    async def late(_: object, __: object) -> Catalog:
+        raise TimeoutError
+
+    async with running([catalogs(GetCatalog=late)]) as channel:
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+    assert reason_of(error) == "INTERNAL"
+
+
+async def test_a_cancelled_wait_of_the_services_own_is_a_defect() -> None:
+    async def stray(_: object, __: object) -> Catalog:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        return await future  # type: ignore[no-any-return]
+
+    async with running([catalogs(GetCatalog=stray)]) as channel:
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=5))
+    assert reason_of(error) == "INTERNAL"
+
+
+async def test_a_caller_that_goes_away_ends_the_call() -> None:
+    waits = Waits()
+    async with chained(catalogs(GetCatalog=waits.unary)) as (channel, chain):
+        with capture_logs() as logs:
+            call = stub(channel).GetCatalog(FILMS, metadata=CALLER)
+            await until(lambda: waits.begun)
+            assert chain.in_hand == 1
+            call.cancel()
+            await until(lambda: chain.in_hand == 0)
+    assert waits.ended == [asyncio.CancelledError]
+    assert [line["code"] for line in logs if line["event"] == "call"] == ["CANCELLED"]
+
+
+async def test_a_caller_that_goes_away_ends_a_stream() -> None:
+    waits = Waits()
+    async with chained(catalogs(ExportItems=waits.flood)) as (channel, chain):
+        call = stub(channel).ExportItems(EXPORT, metadata=CALLER)
+        await call.read()
+        call.cancel()
+        await until(lambda: chain.in_hand == 0)
+    assert waits.ended == [GeneratorExit]
+
+
+async def test_a_caller_that_goes_away_ends_a_stream_of_requests() -> None:
+    begun, ended = [], []
+
+    async def take(requests: AsyncIterator[object], _: object) -> pb.ImportItemsResponse:
+        begun.append(True)
+        try:
+            async for _request in requests:
+                pass
+        finally:
+            ended.append(True)
+        return pb.ImportItemsResponse()
+
+    async with chained(catalogs(ImportItems=take)) as (channel, chain):
+        call = stub(channel).ImportItems(metadata=CALLER)
+        await call.write(pb.ImportItemsRequest(parent="catalogs/films"))
+        await until(lambda: begun)
+        call.cancel()
+        await until(lambda: ended)
+        await until(lambda: chain.in_hand == 0)
+
+
+async def test_too_many_calls_are_turned_away() -> None:
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], max_concurrent_calls=1) as channel:
+        first = stub(channel).GetCatalog(FILMS, metadata=CALLER)
+        await until(lambda: waits.begun)
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+        first.cancel()
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(error) == "TOO_MANY_CALLS"
+    retry = error_details_pb2.RetryInfo()
+    assert any(detail.Unpack(retry) for detail in status_of(error).details)
+    assert retry.retry_delay.ToSeconds() == 1
+
+
+async def test_places_are_given_back() -> None:
+    async def get(_: object, __: object) -> Catalog:
+        return Catalog()
+
+    async with running([catalogs(GetCatalog=get)], max_concurrent_calls=1) as channel:
+        for _ in range(3):
+            await stub(channel).GetCatalog(FILMS, metadata=CALLER)
+            await failure(stub(channel).GetCatalog(FILMS))
+
+
+async def test_a_call_ends_about_when_its_deadline_does() -> None:
+    began = time.monotonic()
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], default_deadline_seconds=0.2) as channel:
+        await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+    assert 0.2 <= time.monotonic() - began < 3

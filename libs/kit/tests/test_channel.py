@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import structlog
+
+from libs.kit.tests.calls import CATALOGS, FILMS, catalogs, failure, listening, stub
+from recmesh.catalog.v1.catalog_pb2 import Catalog
+from recmesh.catalog.v1.catalog_service_pb2 import CreateItemRequest, GetItemRequest
+from recmesh.catalog.v1.item_pb2 import Item
+from recmesh_kit import channel as channels
+from recmesh_kit import context
+from recmesh_kit.channel import ServiceCredentials, calling, connect, service_config
+from recmesh_kit.errors import DeadlineExceeded, Exhausted, NotFound, RecmeshError, Unavailable
+from recmesh_kit.server import Service
+from recmesh_kit.testing import EDITOR, bearer
+
+if TYPE_CHECKING:
+    from recmesh.catalog.v1.catalog_service_pb2_grpc import CatalogServiceAsyncStub
+
+CALLER = bearer("eve", EDITOR)
+CREATE = CreateItemRequest(parent="catalogs/films", item_id="a", item=Item(title="A"))
+
+
+class Flaky:
+    """Methods that fail at first."""
+
+    def __init__(self, *errors: RecmeshError) -> None:
+        self.errors = list(errors)
+        self.asked = 0
+
+    async def get(self, _: object, __: object) -> Catalog:
+        self._ask()
+        return Catalog()
+
+    async def create(self, _: object, __: object) -> Item:
+        self._ask()
+        return Item()
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+class Told:
+    """A method that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, Any] = {}
+        self.left = 0.0
+
+    async def get(self, _: object, rpc: grpc.aio.ServicerContext[Any, Any]) -> Catalog:
+        self.metadata = dict(rpc.invocation_metadata() or ())
+        self.left = rpc.time_remaining()
+        return Catalog()
+
+    @property
+    def service(self) -> Service:
+        return catalogs(GetCatalog=self.get)
+
+
+@asynccontextmanager
+async def linked(
+    service: Service, seconds: float = 5.0, credentials: ServiceCredentials | None = None
+) -> AsyncIterator[CatalogServiceAsyncStub]:
+    """A server with this service, and a stub that calls it by a channel of `connect`."""
+    async with (
+        listening(service) as address,
+        connect(address, [CATALOGS], timeout_seconds=seconds, credentials=credentials) as channel,
+    ):
+        yield stub(channel)
+
+
+async def test_a_method_without_side_effects_is_tried_again() -> None:
+    flaky = Flaky(Unavailable("no"), Unavailable("no"))
+    async with linked(catalogs(GetCatalog=flaky.get)) as catalog:
+        await catalog.GetCatalog(FILMS, metadata=CALLER)
+    assert flaky.asked == 3
+
+
+async def test_it_is_tried_four_times_at_the_most() -> None:
+    flaky = Flaky(*[Unavailable("no")] * 9)
+    async with linked(catalogs(GetCatalog=flaky.get), 10.0) as catalog:
+        await failure(catalog.GetCatalog(FILMS, metadata=CALLER))
+    assert flaky.asked == 4
+
+
+async def test_a_method_with_side_effects_is_not_tried_again() -> None:
+    flaky = Flaky(Unavailable("no"))
+    async with linked(catalogs(CreateItem=flaky.create)) as catalog:
+        error = await failure(catalog.CreateItem(CREATE, metadata=CALLER))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert flaky.asked == 1
+
+
+async def test_other_errors_are_not_tried_again() -> None:
+    flaky = Flaky(NotFound("catalogs/films"))
+    async with linked(catalogs(GetCatalog=flaky.get)) as catalog:
+        await failure(catalog.GetCatalog(FILMS, metadata=CALLER))
+    assert flaky.asked == 1
+
+
+def test_only_repeatable_methods_are_in_the_config() -> None:
+    [config] = service_config([CATALOGS])["methodConfig"]
+    names = {entry["method"] for entry in config["name"]}
+    assert {"GetCatalog", "UpdateItem"} <= names
+    assert names.isdisjoint({"CreateItem", "CreateCatalog", "ImportItems"})
+
+
+async def test_calls_have_a_deadline() -> None:
+    told = Told()
+    async with linked(told.service, 7.0) as catalog:
+        await catalog.GetCatalog(FILMS, metadata=CALLER)
+        assert 6 < told.left < 7.1
+        await catalog.GetCatalog(FILMS, metadata=CALLER, timeout=3)
+        assert 2 < told.left < 3.1
+
+
+async def in_a_call(seconds_left: float, work: Callable[[], Awaitable[object]]) -> object:
+    """Does something as part of a call that has so much time left."""
+
+    async def run() -> object:
+        context.begin(context.Call("/a/B", "r-1", time.monotonic() + seconds_left))
+        structlog.contextvars.bind_contextvars(request_id="r-1")
+        return await work()
+
+    return await asyncio.create_task(run())
+
+
+async def test_the_deadline_of_the_call_in_hand_is_handed_on() -> None:
+    told = Told()
+    async with linked(told.service, 30.0) as catalog:
+        await in_a_call(10.0, lambda: catalog.GetCatalog(FILMS, metadata=CALLER))
+    # A little is kept back for the answer.
+    assert 8 < told.left < 10 - channels.ANSWER_SECONDS / 2
+
+
+async def test_nothing_is_asked_when_no_time_is_left() -> None:
+    told = Told()
+    async with linked(told.service, 30.0) as catalog:
+        with pytest.raises(DeadlineExceeded):
+            await in_a_call(0.02, lambda: catalog.GetCatalog(FILMS, metadata=CALLER))
+    assert not told.metadata
+
+
+async def test_the_request_id_is_handed_on() -> None:
+    told = Told()
+    async with linked(told.service) as catalog:
+        await in_a_call(5.0, lambda: catalog.GetCatalog(FILMS, metadata=CALLER))
+    assert told.metadata["x-request-id"] == "r-1"
+
+
+@dataclass
+class Pair:
+    access_token: str
+    expires_in: int
+
+
+class SignIn:
+    """Gives tokens away."""
+
+    def __init__(self, lifetime: int) -> None:
+        self.lifetime = lifetime
+        self.asked = 0
+        self.away = False
+
+    async def exchange(self) -> Pair:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("auth is away")
+        [(_, value)] = bearer(f"service {self.asked}", EDITOR)
+        return Pair(value.removeprefix("Bearer "), self.lifetime)
+
+
+async def test_calls_are_signed() -> None:
+    told, sign_in = Told(), SignIn(600)
+    async with linked(told.service, credentials=ServiceCredentials(sign_in.exchange)) as catalog:
+        await asyncio.gather(*(catalog.GetCatalog(FILMS) for _ in range(20)))
+    assert told.metadata["authorization"].startswith("Bearer ")
+    assert sign_in.asked == 1
+
+
+async def test_a_sign_in_that_fails_is_the_error_of_the_call() -> None:
+    told, sign_in = Told(), SignIn(600)
+    sign_in.away = True
+    async with linked(told.service, credentials=ServiceCredentials(sign_in.exchange)) as catalog:
+        with pytest.raises(Unavailable, match="auth is away"):
+            await catalog.GetCatalog(FILMS)
+    assert not told.metadata
+
+
+async def test_a_token_is_asked_for_once() -> None:
+    sign_in = SignIn(600)
+    credentials = ServiceCredentials(sign_in.exchange)
+    found = await asyncio.gather(*(credentials.token() for _ in range(20)))
+    assert len(set(found)) == 1
+    assert sign_in.asked == 1
+
+
+async def test_a_token_is_renewed_before_it_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sign_in = SignIn(600)
+    credentials = ServiceCredentials(sign_in.exchange)
+    first = await credentials.token()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 530)
+    assert await credentials.token() == first
+    monkeypatch.setattr(time, "monotonic", lambda: now + 545)
+    assert await credentials.token() != first
+
+
+async def test_a_token_that_is_good_yet_is_used_while_auth_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sign_in = SignIn(600)
+    credentials = ServiceCredentials(sign_in.exchange)
+    first = await credentials.token()
+    sign_in.away = True
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 545)
+    assert [await credentials.token() for _ in range(9)] == [first] * 9
+    assert sign_in.asked == 2
+    monkeypatch.setattr(time, "monotonic", lambda: now + 601)
+    with pytest.raises(Unavailable):
+        await credentials.token()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+async def test_a_service_that_is_away_is_unavailable() -> None:
+    async with connect(f"127.0.0.1:{free_port()}", [CATALOGS], timeout_seconds=5) as channel:
+        with pytest.raises(Unavailable) as caught:
+            async with calling("catalog"):
+                await stub(channel).GetCatalog(FILMS)
+    assert caught.value.metadata == {"dependency": "catalog"}
+
+
+@pytest.mark.parametrize("error", [Exhausted("no"), Unavailable("no")])
+async def test_a_service_that_takes_no_calls_is_unavailable(error: RecmeshError) -> None:
+    flaky = Flaky(*[error] * 9)
+    async with linked(catalogs(GetCatalog=flaky.get)) as catalog:
+        with pytest.raises(Unavailable):
+            async with calling("catalog"):
+                await catalog.GetCatalog(FILMS, metadata=CALLER)
+
+
+async def test_other_errors_of_a_service_pass_through() -> None:
+    async with linked(catalogs()) as catalog, calling("catalog"):
+        request = GetItemRequest(name="catalogs/films/items/a")
+        error = await failure(catalog.GetItem(request))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_calls_are_spread_over_all_addresses() -> None:
+    asked = []
+
+    def named(name: str) -> Service:
+        async def get(_: object, __: object) -> Catalog:
+            asked.append(name)
+            return Catalog()
+
+        return catalogs(GetCatalog=get)
+
+    async with listening(named("a")) as one, listening(named("b")) as other:
+        target = f"ipv4:///{one},{other}"
+        async with connect(target, [CATALOGS], timeout_seconds=5) as channel:
+            async with asyncio.timeout(10):
+                while set(asked) != {"a", "b"}:
+                    await stub(channel).GetCatalog(FILMS, metadata=CALLER)

@@ -1,0 +1,243 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import Column, Index, Integer, Table, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from localmesh.databases import PostgresServer
+from recmesh.common.v1.error_reason_pb2 import ERROR_REASON_DATABASE_UNAVAILABLE
+from recmesh_kit.database import Database, metadata
+from recmesh_kit.errors import Unavailable
+
+INSERT = text("INSERT INTO catalog.things (id) VALUES (:id)")
+
+
+@pytest.fixture(scope="module")
+async def url(postgres: PostgresServer, database_name: str) -> AsyncIterator[str]:
+    name = f"{database_name}_kit"
+    yield (await postgres.create_database(name))["recmesh_catalog"]
+    await postgres.drop_database(name)
+
+
+@pytest.fixture
+async def admin(
+    url: str, postgres: PostgresServer, database_name: str
+) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to the same database."""
+    connection = await asyncpg.connect(postgres.admin_url_of(f"{database_name}_kit"))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def database(url: str, admin: asyncpg.Connection) -> AsyncIterator[Database]:
+    await admin.execute(
+        "DROP TABLE IF EXISTS catalog.things; CREATE TABLE catalog.things (id int PRIMARY KEY);"
+        "GRANT ALL ON catalog.things TO recmesh_catalog"
+    )
+    async with Database(url, pool_size=2, timeout_seconds=2, application_name="kit-test") as made:
+        yield made
+
+
+async def ids(admin: asyncpg.Connection) -> list[int]:
+    return [row["id"] for row in await admin.fetch("SELECT id FROM catalog.things ORDER BY id")]
+
+
+async def kill_backends(admin: asyncpg.Connection) -> int:
+    """Ends all connections of the database under test, and returns when they are gone."""
+    killed = await admin.fetch(
+        "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'kit-test'"
+    )
+    return len(killed)
+
+
+async def test_the_block_ends_with_a_commit(database: Database, admin: asyncpg.Connection) -> None:
+    async with database.transaction() as session:
+        await session.execute(INSERT, {"id": 1})
+        assert await ids(admin) == []
+    assert await ids(admin) == [1]
+
+
+async def test_an_error_rolls_back(database: Database, admin: asyncpg.Connection) -> None:
+    async def fail() -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": 1})
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
+    assert await ids(admin) == []
+
+
+async def test_a_caller_that_goes_away_rolls_back_and_frees_the_connection(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def slow() -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": 1})
+            await session.execute(text("SELECT pg_sleep(30)"))
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await slow()
+    async with database.transaction() as session:
+        await session.execute(INSERT, {"id": 2})
+    assert await ids(admin) == [2]
+
+
+async def test_what_the_caller_did_wrong_stays_what_it_is(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(INSERT, {"id": 1})
+    with pytest.raises(IntegrityError):
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": 1})
+    with pytest.raises(OSError, match="mine"):
+        async with database.transaction():
+            raise OSError("mine")
+
+
+async def test_values_stand_in_no_error(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(INSERT, {"id": 31337})
+    with pytest.raises(IntegrityError) as failed:
+        async with database.transaction() as session:
+            await session.execute(INSERT.bindparams(id=31337))
+    assert "[SQL parameters hidden" in str(failed.value)
+
+
+async def test_connections_lost_while_idle_fail_one_call_at_the_most(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def use(id_: int) -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": id_})
+
+    await asyncio.gather(use(1), use(2))
+    assert await kill_backends(admin) == 2
+    failures = 0
+    for id_ in (3, 4):
+        try:
+            await use(id_)
+        except Unavailable:
+            failures += 1
+            await use(id_)
+    assert failures <= 1
+    assert await ids(admin) == [1, 2, 3, 4]
+
+
+async def test_a_connection_lost_at_work_is_unavailable_once(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def work() -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": 1})
+            assert await kill_backends(admin) == 1
+            await session.execute(INSERT, {"id": 2})
+
+    with pytest.raises(Unavailable) as failed:
+        await work()
+    assert failed.value.reason == ERROR_REASON_DATABASE_UNAVAILABLE
+    async with database.transaction() as session:
+        await session.execute(INSERT, {"id": 3})
+    assert await ids(admin) == [3]
+
+
+async def test_a_commit_that_fails_is_unavailable(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def work() -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT, {"id": 1})
+            await kill_backends(admin)
+
+    with pytest.raises(Unavailable):
+        await work()
+    assert await ids(admin) == []
+
+
+async def test_no_database_is_unavailable(unused_tcp_port: int) -> None:
+    url = f"postgresql://a:secret@127.0.0.1:{unused_tcp_port}/b"
+    async with Database(url, pool_size=1, timeout_seconds=1, application_name="x") as database:
+        with pytest.raises(Unavailable) as failed:
+            async with database.transaction() as session:
+                await session.execute(text("SELECT 1"))
+        assert failed.value.reason == ERROR_REASON_DATABASE_UNAVAILABLE
+        assert failed.value.retry_after
+        with pytest.raises(Unavailable):
+            await database.ping()
+
+
+async def test_a_database_that_does_not_answer_is_unavailable_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://a:b@127.0.0.1:{silent.getsockname()[1]}/c?sslmode=disable"
+        async with Database(
+            url, pool_size=1, timeout_seconds=0.2, application_name="x"
+        ) as database:
+            async with asyncio.timeout(5):
+                with pytest.raises(Unavailable):
+                    await database.ping()
+
+
+async def test_a_statement_has_a_limit(url: str) -> None:
+    async with Database(url, pool_size=1, timeout_seconds=0.2, application_name="x") as database:
+        with pytest.raises(Unavailable):
+            async with database.transaction() as session:
+                await session.execute(text("SELECT pg_sleep(30)"))
+        await database.ping()
+
+
+async def test_a_busy_pool_is_unavailable_and_yet_alive(url: str) -> None:
+    async with Database(url, pool_size=1, timeout_seconds=0.2, application_name="x") as database:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            with pytest.raises(Unavailable, match="busy"):
+                async with database.transaction() as other:
+                    await other.execute(text("SELECT 1"))
+            await database.ping()
+        await database.ping()
+
+
+async def test_a_deadlock_is_not_hidden(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(INSERT, [{"id": 1}, {"id": 2}])
+    both = asyncio.Barrier(2)
+
+    async def touch(first: int, second: int) -> None:
+        async with database.transaction() as session:
+            for id_ in (first, second):
+                await session.execute(
+                    text("SELECT 1 FROM catalog.things WHERE id = :id FOR UPDATE"), {"id": id_}
+                )
+                if id_ == first:
+                    await both.wait()
+
+    results = await asyncio.gather(touch(1, 2), touch(2, 1), return_exceptions=True)
+    [error] = [result for result in results if result is not None]
+    assert isinstance(error, DBAPIError)
+    assert getattr(error.orig, "sqlstate", None) == "40P01"
+
+
+async def test_what_the_server_is_told(database: Database) -> None:
+    async with database.transaction() as session:
+        shown = {
+            name: await session.scalar(text(f"SHOW {name}"))
+            for name in ("application_name", "statement_timeout", "jit", "timezone")
+        }
+    assert shown == {
+        "application_name": "kit-test",
+        "statement_timeout": "2s",
+        "jit": "off",
+        "timezone": "UTC",
+    }
+
+
+def test_names_of_constraints_are_stable() -> None:
+    table = Table("t", metadata("s"), Column("a", Integer, primary_key=True), Index(None, "a"))
+    assert table.schema == "s"
+    assert table.primary_key.name == "pk_t"
+    assert [index.name for index in table.indexes] == ["ix_t_a"]

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from libs.kit.tests.calls import CATALOGS, catalogs, failure, health_of, until
+from recmesh_kit.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
+from recmesh_kit.tasks import Background
+from recmesh_kit.testing import running
+
+
+async def asked(channel: grpc.aio.Channel, name: str = "") -> int:
+    request = health_pb2.HealthCheckRequest(service=name)
+    answer = await health_of(channel).Check(request)
+    return int(answer.status)
+
+
+def watched(channel: grpc.aio.Channel, name: str = "") -> Any:
+    request = health_pb2.HealthCheckRequest(service=name)
+    return health_of(channel).Watch(request, timeout=10)
+
+
+async def test_it_serves_once_every_component_is_up() -> None:
+    health = Health(("database", "keys"))
+    async with running([catalogs()], health=health) as channel:
+        seen = [await asked(channel)]
+        await health.set("database", up=True)
+        seen.append(await asked(channel))
+        assert health.down == ["keys"]
+        await health.set("keys", up=True)
+        seen.append(await asked(channel))
+        await health.set("database", up=False)
+        seen.append(await asked(channel))
+    assert seen == [NOT_SERVING, NOT_SERVING, SERVING, NOT_SERVING]
+
+
+async def test_a_service_is_as_well_as_the_whole() -> None:
+    health = Health(("database",))
+    async with running([catalogs()], health=health) as channel:
+        assert await asked(channel, CATALOGS.full_name) == NOT_SERVING
+        await health.set("database", up=True)
+        assert await asked(channel, CATALOGS.full_name) == SERVING
+
+
+async def test_a_subject_is_never_better_than_the_whole() -> None:
+    health = Health(("database",), subjects=("text",))
+    async with running([], health=health) as channel:
+        await health.set("text", up=True)
+        assert await asked(channel, "text") == NOT_SERVING
+        await health.set("database", up=True)
+        assert await asked(channel, "text") == SERVING
+        await health.set("text", up=False)
+        assert await asked(channel, "text") == NOT_SERVING
+        assert await asked(channel) == SERVING
+
+
+async def test_what_is_not_served_is_not_found() -> None:
+    async with running([]) as channel:
+        error = await failure(asked(channel, "nothing"))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_unknown_components() -> None:
+    with pytest.raises(KeyError):
+        await Health(()).set("nothing", up=True)
+
+
+async def test_a_watch_tells_each_change() -> None:
+    health = Health(("database",))
+    async with running([], health=health) as channel:
+        watch = watched(channel)
+        seen = [(await watch.read()).status]
+        for up in (True, False):
+            await health.set("database", up=up)
+            seen.append((await watch.read()).status)
+        watch.cancel()
+    assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
+async def test_a_watch_of_what_is_not_served() -> None:
+    async with running([]) as channel:
+        watch = watched(channel, "nothing")
+        assert (await watch.read()).status == SERVICE_UNKNOWN
+        watch.cancel()
+
+
+async def test_a_stop_is_told_and_ends_the_watches() -> None:
+    health = Health(())
+    async with running([], health=health) as channel:
+        watch = watched(channel)
+        assert (await watch.read()).status == SERVING
+        await health.drain()
+        assert (await watch.read()).status == NOT_SERVING
+        assert await watch.read() is grpc.aio.EOF
+        assert await asked(channel) == NOT_SERVING
+
+
+async def test_a_stop_is_for_good() -> None:
+    health = Health(("database",))
+    async with running([], health=health) as channel:
+        await health.drain()
+        await health.set("database", up=True)
+        assert await asked(channel) == NOT_SERVING
+        assert not health.serving
+
+
+async def test_waiting_until_it_serves() -> None:
+    health = Health(("database",))
+    waiting = asyncio.create_task(health.wait_serving())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await health.set("database", up=True)
+    async with asyncio.timeout(5):
+        await waiting
+
+
+class Database:
+    """Something that is there or is not."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.asked = 0
+
+    async def ping(self) -> None:
+        self.asked += 1
+        if not self.up:
+            raise ConnectionError("away")
+
+
+async def test_a_probe_follows_its_component() -> None:
+    health, database = Health(("database",)), Database()
+    async with Background() as background:
+        health.probe(background, "database", database.ping, 0.01)
+        await until(lambda: health.serving)
+        database.up = False
+        await until(lambda: not health.serving)
+        database.up = True
+        await until(lambda: health.serving)
+
+
+async def test_a_latched_probe_is_asked_until_it_was_up() -> None:
+    health, database, other = Health(("database", "other")), Database(), Database()
+    database.up = False
+    async with Background() as background:
+        health.probe(background, "database", database.ping, 0.01, latched=True)
+        health.probe(background, "other", other.ping, 0.01)
+        await until(lambda: database.asked > 2)
+        assert not health.serving
+        database.up = True
+        await until(lambda: health.serving)
+        database.up, before = False, database.asked
+        rounds = other.asked
+        await until(lambda: other.asked > rounds + 3)
+        assert (health.serving, database.asked) == (True, before)

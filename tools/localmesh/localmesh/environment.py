@@ -1,0 +1,105 @@
+"""What each program of the mesh is told: the same variables as in containers, and no more."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from localmesh.ports import Ports, address
+from localmesh.vault import Vault
+
+ADMIN_EMAIL = "admin@recmesh.local"
+KEY_HOLDERS = ("recommender", "worker")
+"""The services that sign in with a key of their own."""
+_INHERITED = ("PATH", "HOME", "LANG")
+_WORKER = {
+    # Several workers share the cores; threads that spin while idle would starve the rest.
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Makes the environment of one program at a time, from what all of them share."""
+
+    person: Mapping[str, str] = field(repr=False)
+    """The variables of whoever started the mesh."""
+    vault: Vault
+    ports: Ports
+    database_urls: Mapping[str, str] = field(repr=False)
+    """Role -> URL."""
+    amqp_urls: Mapping[str, str] = field(repr=False)
+    """Role -> URL."""
+
+    def auth(self) -> dict[str, str]:
+        """For the auth service."""
+        hashes = {service: self.vault.api_key_hash(service) for service in KEY_HOLDERS}
+        return {
+            **self._common("auth", self.ports.auth),
+            "RECMESH_SERVICE_KEY_HASHES": json.dumps(hashes),
+            "RECMESH_SIGNING_KEYS_DIR": str(self.vault.signing_keys()),
+            **admin_account(self.vault),
+        }
+
+    def catalog(self) -> dict[str, str]:
+        """For the catalog service."""
+        return self._common("catalog", self.ports.catalog)
+
+    def recommender(self) -> dict[str, str]:
+        """For the recommender service."""
+        return {
+            **self._common("recommender", self.ports.recommender),
+            "RECMESH_SERVICE_KEY": self.vault.api_key("recommender"),
+        }
+
+    def worker(self, index: int) -> dict[str, str]:
+        """For worker number `index`, counted from 0."""
+        return {
+            **self._common("worker", self.ports.worker(index)),
+            "RECMESH_SERVICE_KEY": self.vault.api_key("worker"),
+            **_WORKER,
+        }
+
+    def _common(self, service: str, port: int) -> dict[str, str]:
+        role = f"recmesh_{service}"
+        env = {
+            **inherited(self.person),
+            "DATABASE_URL": self.database_urls[role],
+            "RECMESH_LISTEN": address(port),
+            "RECMESH_AUTH_TARGET": address(self.ports.auth),
+            "RECMESH_CATALOG_TARGET": address(self.ports.catalog),
+            # The log is read while the program runs.
+            "PYTHONUNBUFFERED": "1",
+        }
+        if role in self.amqp_urls:
+            env["AMQP_URL"] = self.amqp_urls[role]
+        return env
+
+
+def inherited(person: Mapping[str, str]) -> dict[str, str]:
+    """What the programs see of the person's own variables."""
+    return {
+        name: value
+        for name, value in person.items()
+        if name in _INHERITED or name.startswith("RECMESH_")
+    }
+
+
+def admin_account(vault: Vault) -> dict[str, str]:
+    """The first admin."""
+    return {
+        "RECMESH_ADMIN_EMAIL": ADMIN_EMAIL,
+        "RECMESH_ADMIN_PASSWORD": vault.password("admin"),
+    }
+
+
+def caller(vault: Vault, ports: Ports) -> dict[str, str]:
+    """For a program that calls the mesh from outside: where it is, and the admin's account."""
+    return {
+        "RECMESH_AUTH_TARGET": address(ports.auth),
+        "RECMESH_CATALOG_TARGET": address(ports.catalog),
+        "RECMESH_RECOMMENDER_TARGET": address(ports.recommender),
+        **admin_account(vault),
+    }

@@ -1,0 +1,144 @@
+"""The mesh: its servers and services, and the order in which they start and stop."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from localmesh import health
+from localmesh.children import Child, Spec
+from localmesh.environment import Environment
+from localmesh.plan import Plan
+from localmesh.ports import address, require_free
+from localmesh.rabbitmq import server_script
+from localmesh.servers import Broker, Database
+from localmesh.state import MemberState, MeshState, await_predecessors, born
+from localmesh.supervisor import Member, Supervisor, Unit, together
+
+SUPERVISOR_LOG = "supervisor.log"
+_SERVICE_SECONDS = 60.0
+_WORKER_SECONDS = 180.0
+"""A worker loads the encoder before it is ready."""
+_MIGRATION_SECONDS = 120.0
+
+
+class Mesh:
+    """Runs what a plan asks for. `say` gets a line about each event worth a line."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], None], changed: Callable[[], None]) -> None:
+        plan.paths.make()
+        self._plan = plan
+        self._database = Database(plan)
+        self._broker = Broker(plan)
+        environment = Environment(
+            plan.person, plan.vault, plan.ports, self._database.urls, self._broker.urls
+        )
+        self._services = {
+            "auth": self._spec("auth", environment.auth(), plan.ports.auth),
+            "catalog": self._spec("catalog", environment.catalog(), plan.ports.catalog),
+            "recommender": self._spec(
+                "recommender", environment.recommender(), plan.ports.recommender
+            ),
+        }
+        self._workers = [
+            self._spec("worker", environment.worker(index), plan.ports.worker(index), index)
+            for index in range(plan.workers)
+        ]
+        stages = [
+            self._database.units,
+            self._broker.units,
+            *([_unit(spec, _SERVICE_SECONDS)] for spec in self._services.values()),
+            [_unit(spec, _WORKER_SECONDS) for spec in self._workers],
+        ]
+        self._supervisor = Supervisor(stages, say, changed)
+
+    async def start(self) -> None:
+        """Start everything; returns when all of it is healthy. Raises MeshError."""
+        if self._broker.units:
+            server_script()
+        await await_predecessors(self._plan.paths)
+        require_free(self._wanted_ports())
+        self._turn_logs()
+        await together(self._supervisor.start("rabbitmq"), self._start_auth())
+        await self._supervisor.start(
+            "catalog", "recommender", *(worker.name for worker in self._workers)
+        )
+
+    async def stop(self) -> None:
+        """Stop what runs: workers, recommender, catalog, auth, RabbitMQ, PostgreSQL."""
+        await self._supervisor.stop()
+
+    def state(self, pid: int, phase: str, error: str = "") -> MeshState:
+        """What runs at the moment, said by the supervisor with this `pid`."""
+        members = [_member_state(member) for member in self._supervisor.members]
+        return MeshState(pid, phase, error, self._plan.ports.offset, members)
+
+    def _turn_logs(self) -> None:
+        """Each start has logs of its own; those of the last one are kept beside them."""
+        for log in self._plan.paths.logs.glob("*.log"):
+            if log.name != SUPERVISOR_LOG:
+                log.replace(log.with_suffix(".log.1"))
+
+    async def _start_auth(self) -> None:
+        """The way to the service that the others ask for keys; RabbitMQ starts meanwhile."""
+        await self._supervisor.start("postgres")
+        await self._database.provision()
+        await together(*(self._migrate(spec) for spec in self._services.values()))
+        await self._supervisor.start("auth")
+
+    async def _migrate(self, service: Spec) -> None:
+        name = f"{service.name}-migrate"
+        child = Child(
+            Spec(
+                name=name,
+                argv=(*service.argv, "migrate"),
+                env=service.env,
+                log=service.log.with_name(f"{name}.log"),
+                cwd=service.cwd,
+            )
+        )
+        try:
+            child.start()
+            await child.complete(_MIGRATION_SECONDS)
+        finally:
+            await child.stop()
+
+    def _spec(self, service: str, env: dict[str, str], port: int, index: int | None = None) -> Spec:
+        name = service if index is None else f"{service}-{index}"
+        return Spec(
+            name=name,
+            argv=(sys.executable, "-m", f"recmesh_{service}"),
+            env=env,
+            log=self._plan.paths.logs / f"{name}.log",
+            address=address(port),
+            cwd=self._plan.root,
+        )
+
+    def _wanted_ports(self) -> dict[str, int]:
+        ports = self._plan.ports
+        wanted = {spec.name: spec.address for spec in (*self._services.values(), *self._workers)}
+        found = {name: int(target.rpartition(":")[2]) for name, target in wanted.items()}
+        if self._database.units:
+            found["postgres"] = ports.postgres
+        if self._broker.units:
+            found |= {"rabbitmq": ports.rabbitmq, "rabbitmq's own tools": ports.rabbitmq_nodes}
+        return found
+
+
+def _unit(spec: Spec, limit: float) -> Unit:
+    async def prepare() -> Spec:
+        return spec
+
+    return Unit(spec.name, prepare, partial(health.serving, spec.address), limit)
+
+
+def _member_state(member: Member) -> MemberState:
+    child = member.child
+    pid = child.pid if child else None
+    return MemberState(
+        name=member.unit.name,
+        address=child.spec.address if child else "",
+        state=member.state,
+        restarts=member.restarts,
+        pid=pid,
+        born=born(pid) if pid else None,
+    )

@@ -1,0 +1,105 @@
+"""The ports of the local mesh, and whether they are free."""
+
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from localmesh.errors import MeshError
+
+HOST = "127.0.0.1"
+OFFSET_VARIABLE = "RECMESH_PORT_OFFSET"
+_BELOW_EPHEMERAL = range(20_000, 32_000)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every port that the mesh of this checkout listens on, all moved by one offset."""
+
+    offset: int = 0
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> "Ports":
+        """The ports that `RECMESH_PORT_OFFSET` asks for. Raises MeshError if it is no offset."""
+        text = env.get(OFFSET_VARIABLE, "") or "0"
+        try:
+            offset = int(text)
+        except ValueError:
+            msg = f"{OFFSET_VARIABLE} is not a whole number: {text!r}"
+            raise MeshError(msg) from None
+        if not -40_000 <= offset <= 9_000:
+            msg = f"{OFFSET_VARIABLE} must be from -40000 to 9000, not {offset}"
+            raise MeshError(msg)
+        return cls(offset)
+
+    @property
+    def auth(self) -> int:
+        """The auth service's."""
+        return 50051 + self.offset
+
+    @property
+    def catalog(self) -> int:
+        """The catalog service's."""
+        return 50052 + self.offset
+
+    @property
+    def recommender(self) -> int:
+        """The recommender service's."""
+        return 50053 + self.offset
+
+    def worker(self, index: int) -> int:
+        """The health port of worker number `index`, counted from 0."""
+        return 50060 + index + self.offset
+
+    @property
+    def postgres(self) -> int:
+        """PostgreSQL's."""
+        return 55432 + self.offset
+
+    @property
+    def rabbitmq(self) -> int:
+        """RabbitMQ's, for AMQP."""
+        return 55672 + self.offset
+
+    @property
+    def rabbitmq_nodes(self) -> int:
+        """RabbitMQ's, for its own tools and other nodes."""
+        return 55673 + self.offset
+
+
+def address(port: int) -> str:
+    """The address of a port on this machine, `host:port`."""
+    return f"{HOST}:{port}"
+
+
+def require_free(wanted: Mapping[str, int]) -> None:
+    """Raise MeshError that names each port of `wanted` (who -> port) that is taken."""
+    taken = [f"port {port}, which {who} needs" for who, port in wanted.items() if not _free(port)]
+    if taken:
+        msg = (
+            f"already in use: {'; '.join(taken)}. "
+            f"Stop what listens there, or set {OFFSET_VARIABLE} (1000, say) to move all ports"
+        )
+        raise MeshError(msg)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that are free now, below those that the kernel gives to connections."""
+    found: list[int] = []
+    for port in random.sample(_BELOW_EPHEMERAL, len(_BELOW_EPHEMERAL)):
+        if len(found) == count:
+            return found
+        if _free(port):
+            found.append(port)
+    msg = f"no {count} free ports between 20000 and 32000"
+    raise MeshError(msg)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError:
+            return False
+    return True

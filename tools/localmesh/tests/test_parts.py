@@ -1,0 +1,108 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from localmesh import launch, testhost
+from localmesh.errors import MeshError
+from localmesh.ports import Ports, free_ports, require_free
+from localmesh.rabbitmq import MISSING, RabbitMQ
+from localmesh.vault import Vault
+
+
+def test_secrets_are_the_same_at_every_start(tmp_path: Path) -> None:
+    assert Vault(tmp_path / "v").password("x") == Vault(tmp_path / "v").password("x")
+    assert Vault(tmp_path / "v").password("x") != Vault(tmp_path / "v").password("y")
+
+
+def test_api_key_has_the_promised_form(tmp_path: Path) -> None:
+    prefix, service, secret = Vault(tmp_path).api_key("worker").split("_", 2)
+    assert (prefix, service, len(secret)) == ("rmk", "worker", 43)
+
+
+def test_signing_key_is_made_once(tmp_path: Path) -> None:
+    folder = Vault(tmp_path).signing_keys()
+    (file,) = Vault(tmp_path).signing_keys().iterdir()
+    assert file.parent == folder
+    assert isinstance(load_pem_private_key(file.read_bytes(), None), Ed25519PrivateKey)
+
+
+def test_offset_moves_every_port() -> None:
+    ports = Ports.of({"RECMESH_PORT_OFFSET": "1000"})
+    assert (ports.auth, ports.postgres, ports.worker(2)) == (51051, 56432, 51062)
+
+
+@pytest.mark.parametrize("text", ["many", "1.5", "20000"])
+def test_wrong_offset_is_told(text: str) -> None:
+    with pytest.raises(MeshError, match="RECMESH_PORT_OFFSET"):
+        Ports.of({"RECMESH_PORT_OFFSET": text})
+
+
+def test_every_taken_port_is_named() -> None:
+    first, second, third = free_ports(3)
+    with socket.socket() as one, socket.socket() as two:
+        for taker, port in ((one, first), (two, second)):
+            taker.bind(("127.0.0.1", port))
+            taker.listen()
+        with pytest.raises(MeshError) as told:
+            require_free({"auth": first, "catalog": second, "worker-0": third})
+    assert f"port {first}, which auth needs; port {second}, which catalog needs" in str(told.value)
+    assert str(third) not in str(told.value)
+
+
+def test_program_of_a_dead_parent_does_not_start(tmp_path: Path) -> None:
+    nobody = 2**22 + 1
+    result = subprocess.run(  # noqa: S603 - a list, no shell
+        [sys.executable, launch.__file__, str(nobody), "9", "keep", "touch", tmp_path / "started"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 127
+    assert "the parent is gone" in result.stderr
+    assert not (tmp_path / "started").exists()
+
+
+async def test_missing_rabbitmq_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localmesh.rabbitmq._PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MeshError) as told:
+        await node(tmp_path).prepare()
+    assert str(told.value) == MISSING
+    assert "apt-get install rabbitmq-server" in MISSING
+
+
+async def test_node_killed_in_its_first_start_is_made_anew(tmp_path: Path) -> None:
+    half = tmp_path / "data" / "half"
+    half.mkdir(parents=True)
+    await node(tmp_path).prepare()
+    assert not half.exists()
+    half.mkdir(parents=True)
+    (tmp_path / "proven").touch()
+    await node(tmp_path).prepare()
+    assert half.exists()
+
+
+def test_passwords_are_not_printed(tmp_path: Path) -> None:
+    assert "secret" not in repr(node(tmp_path))
+
+
+def test_folders_of_killed_runs_are_swept(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "lock").touch()
+    running = testhost.claim(tmp_path / "running")
+    mine = testhost.claim(tmp_path / "mine")
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"running", "mine"}
+    os.close(running)
+    os.close(mine)
+
+
+def node(folder: Path) -> RabbitMQ:
+    return RabbitMQ(folder, 1, 2, {"someone": "secret"}, ("/",), folder / "log")
