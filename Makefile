@@ -4,9 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/stubs libs/kit tools/localmesh
-OWN := libs/kit tools conftest.py
-TYPED := -p recmesh_kit -p localmesh
+PACKAGES := libs/stubs libs/kit services/auth tools/localmesh
+OWN := libs/kit services tools conftest.py
+TYPED := -p recmesh_kit -p recmesh_auth -p localmesh
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: help
