@@ -1,0 +1,1 @@
+"""Catalogs, items and interactions."""

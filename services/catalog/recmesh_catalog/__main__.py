@@ -1,0 +1,54 @@
+"""`python -m recmesh_catalog`: the catalog service. With the argument `migrate`: brings its tables up to date."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from recmesh.auth.v1 import auth_service_pb2
+from recmesh_catalog.models import SCHEMA
+from recmesh_catalog.outbox.outbox import Outbox
+from recmesh_catalog.outbox.relay import Relay
+from recmesh_catalog.servicer import services
+from recmesh_catalog.settings import CatalogSettings
+from recmesh_kit import bootstrap
+from recmesh_kit.broker import Broker
+from recmesh_kit.catalog_events import TOPOLOGY
+from recmesh_kit.database import Database
+from recmesh_kit.health import Health
+from recmesh_kit.identity import Identity
+from recmesh_kit.readiness import Tables
+from recmesh_kit.server import serve
+from recmesh_kit.tasks import Background
+
+PACKAGE = "recmesh_catalog"
+RELAY_SECONDS = 1.0
+"""How often the outbox is looked at when nobody says that there is something in it."""
+AUTH_SECONDS = 5.0
+"""Deadline of a call to the auth service."""
+
+
+async def run(settings: CatalogSettings) -> None:
+    """Serves until told to stop."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.of(settings, PACKAGE))
+        broker = await stack.enter_async_context(Broker.of(settings, PACKAGE))
+        await broker.declare(TOPOLOGY)
+        auth = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]
+        identity = await stack.enter_async_context(
+            Identity(settings.auth_target, auth, timeout_seconds=AUTH_SECONDS)
+        )
+        background = await stack.enter_async_context(Background())
+        health = Health(("database", "broker", "keys"))
+        every = settings.probe_interval_seconds
+        health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
+        # Without the broker every call is still answered in full: what there is to tell waits in the outbox.
+        health.probe(background, "broker", broker.ping, every, latched=True)
+        identity.watch(background, health, every)
+        outbox = Outbox(database)
+        relay = Relay(database, broker)
+        background.loop("relay", relay.send_waiting, RELAY_SECONDS, wake=outbox.wake)
+        await serve(settings, services(database, outbox), verifier=identity.verifier, health=health)
+
+
+if __name__ == "__main__":
+    bootstrap.main("catalog", CatalogSettings, run, migrate=(PACKAGE, SCHEMA))

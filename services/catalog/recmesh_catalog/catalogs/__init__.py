@@ -1,0 +1,1 @@
+"""Catalogs: the wall between tenants."""

@@ -1,0 +1,1 @@
+"""Interactions: what people did with items."""

@@ -1,0 +1,1 @@
+"""The transactional outbox: changes are told exactly when they are committed."""

@@ -1,0 +1,59 @@
+"""The SQL of the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, any_, delete, insert, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from recmesh_catalog.models import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits to be sent.
+
+    Attributes:
+        id: Its place in the order of writing.
+        routing_key: Where it goes.
+        body: A message of `recmesh.events.v1`.
+        request_id: The call that it comes from; None if there was none.
+    """
+
+    id: int
+    routing_key: str
+    body: bytes
+    request_id: str | None
+
+
+class OutboxRepository:
+    """Messages that wait to be sent, within one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, routing_key: str, body: bytes, request_id: str | None) -> None:
+        """Writes a message behind the others."""
+        await self._session.execute(
+            insert(outbox).values(routing_key=routing_key, body=body, request_id=request_id)
+        )
+
+    async def take(self, limit: int) -> list[Waiting]:
+        """The oldest messages that no other replica has in hand, kept from others until the transaction ends."""
+        query = (
+            select(outbox.c.id, outbox.c.routing_key, outbox.c.body, outbox.c.request_id)
+            .order_by(outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        found = await self._session.execute(query)
+        return [Waiting(**row) for row in found.mappings()]
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Forgets messages that were sent."""
+        await self._session.execute(
+            delete(outbox).where(outbox.c.id == any_(literal(ids, ARRAY(BigInteger))))
+        )
