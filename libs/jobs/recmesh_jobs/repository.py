@@ -1,0 +1,126 @@
+"""Jobs as callers see them: read, listed, counted, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from recmesh_jobs.job import Failure, Job
+from recmesh_jobs.models import jobs
+from recmesh_jobs.states import Lane, State
+
+_COLUMNS = (
+    jobs.c.id,
+    jobs.c.catalog,
+    jobs.c.user_id,
+    jobs.c.session,
+    jobs.c.lane,
+    jobs.c.query,
+    jobs.c.deadline,
+    jobs.c.create_time,
+    jobs.c.expire_time,
+    jobs.c.state,
+    jobs.c.version,
+    jobs.c.attempts,
+    jobs.c.start_time,
+    jobs.c.end_time,
+    jobs.c.answer,
+    jobs.c.error_reason,
+    jobs.c.error_message,
+)
+_COUNT = text(
+    "SELECT count(*) FROM (SELECT 1 FROM recommender.jobs WHERE state <= 2 LIMIT :most) unfinished"
+)
+
+
+class JobRepository:
+    """Queries over jobs, within one transaction. A job past its TTL is not there."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, ids: Sequence[UUID]) -> list[Job]:
+        """The jobs with these ids that are there, in no particular order."""
+        if not ids:
+            return []
+        # The bounds let the planner leave out the partitions of other days.
+        query = select(*_COLUMNS).where(
+            jobs.c.id.in_(ids),
+            jobs.c.id.between(min(ids), max(ids)),
+            jobs.c.expire_time > func.now(),
+        )
+        return [job_of(row) for row in await self._session.execute(query)]
+
+    async def page(
+        self,
+        catalog: str,
+        *,
+        user: str | None,
+        session: str | None,
+        before: UUID | None,
+        limit: int,
+    ) -> list[Job]:
+        """Jobs of a catalog, the newest first.
+
+        Args:
+            catalog: The catalog's id.
+            user: Only this person's; None for all.
+            session: Only this visit's; None for all.
+            before: Only those older than this one; None from the newest on.
+            limit: How many at the most.
+        """
+        query = (
+            select(*_COLUMNS)
+            .where(jobs.c.catalog == catalog, jobs.c.expire_time > func.now())
+            .order_by(jobs.c.id.desc())
+            .limit(limit)
+        )
+        if user is not None:
+            query = query.where(jobs.c.user_id == user)
+        if session is not None:
+            query = query.where(jobs.c.session == session)
+        if before is not None:
+            query = query.where(jobs.c.id < before)
+        return [job_of(row) for row in await self._session.execute(query)]
+
+    async def count_unfinished(self, most: int) -> int:
+        """How many jobs have not ended, counted up to `most`."""
+        return int((await self._session.execute(_COUNT, {"most": most})).scalar_one())
+
+    async def cancel(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
+        """Ends an unfinished job as CANCELLED; None when it has ended already, or is not there."""
+        change = (
+            update(jobs)
+            .where(jobs.c.id == id, jobs.c.state.in_((State.QUEUED, State.RUNNING)))
+            .values(state=State.CANCELLED, end_time=func.now(), worker=None, lease_until=None)
+            .returning(*_COLUMNS)
+        )
+        row = (await self._session.execute(change)).first()
+        return None if row is None else job_of(row)
+
+
+def job_of(row: Any) -> Job:
+    """The job that a row of `recommender.jobs` holds."""
+    failure = None if row.error_reason is None else Failure(row.error_reason, row.error_message)
+    return Job(
+        id=row.id,
+        catalog=row.catalog,
+        user=row.user_id,
+        session=row.session,
+        lane=Lane(row.lane),
+        query=row.query,
+        deadline=row.deadline,
+        create_time=row.create_time,
+        expire_time=row.expire_time,
+        state=State(row.state),
+        version=row.version,
+        attempts=row.attempts,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        answer=row.answer,
+        failure=failure,
+    )

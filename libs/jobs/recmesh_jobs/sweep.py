@@ -1,0 +1,98 @@
+"""Jobs that nobody looks after: dispatched again, tried again alone, or ended. Safe to run in several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs.job import Job
+from recmesh_jobs.leases import EXPIRED
+from recmesh_jobs.repository import job_of
+from recmesh_jobs.states import Lane
+
+LIMIT = 500
+"""Most jobs that one statement changes."""
+
+_RETURNING = " RETURNING j.*"
+# The wait doubles each time, so that a long queue is not made longer by its own repeats.
+_DUE = text(
+    "WITH due AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1 AND dispatch_time <= now()"
+    " AND deadline > now() ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE recommender.jobs j SET dispatches = least(j.dispatches + 1, 30),"
+    " dispatch_time = now() + make_interval(secs => least(600, :wait * power(2, least(j.dispatches, 10)))) "
+    "FROM due WHERE j.id = due.id" + _RETURNING
+)
+_HURRY = text(
+    "UPDATE recommender.jobs SET dispatch_time = now() "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN :low AND :high AND state = 1 AND dispatch_time > now()"
+)
+_EXPIRE = text(
+    "WITH late AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1 AND deadline <= now()"
+    " LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE recommender.jobs j SET state = 6, end_time = now(), error_reason = :reason, error_message = :message "
+    "FROM late WHERE j.id = late.id" + _RETURNING
+)
+_REQUEUE = text(
+    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 2 AND lease_until < now()"
+    " AND attempts < :attempts LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE recommender.jobs j SET state = 1, lane = :suspect, worker = NULL, lease_until = NULL,"
+    " dispatches = 1, dispatch_time = now() + make_interval(secs => :wait) "
+    "FROM lost WHERE j.id = lost.id" + _RETURNING
+)
+_GIVE_UP = text(
+    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 2 AND lease_until < now()"
+    " AND attempts >= :attempts LIMIT :limit FOR UPDATE SKIP LOCKED), "
+    "failed AS (UPDATE recommender.jobs j SET state = 4, end_time = now(), worker = NULL, lease_until = NULL,"
+    " error_reason = :reason, error_message = :message FROM lost WHERE j.id = lost.id"
+    + _RETURNING
+    + "), "
+    "buried AS (INSERT INTO recommender.dead_letters"
+    " (job_id, catalog, user_id, version, query, attempts, reason, message, create_time)"
+    " SELECT id, catalog, user_id, version, query, attempts, :reason, :message, now() FROM failed"
+    " ON CONFLICT (job_id) DO NOTHING) "
+    "SELECT * FROM failed"
+)
+
+
+class SweepRepository:
+    """The sweeper's statements, each of at most `LIMIT` jobs, within one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def due(self, wait_seconds: float) -> list[Job]:
+        """Queued jobs that should be dispatched again by now: their message was lost, or never sent."""
+        return await self._run(_DUE, wait=wait_seconds)
+
+    async def hurry(self, ids: Sequence[UUID]) -> None:
+        """Makes queued jobs due now: their message is known not to have been sent."""
+        if ids:
+            await self._session.execute(_HURRY, {"ids": ids, "low": min(ids), "high": max(ids)})
+
+    async def expire(self) -> list[Job]:
+        """Ends queued jobs whose deadline has passed."""
+        return await self._run(_EXPIRE, reason=EXPIRED.reason, message=EXPIRED.message)
+
+    async def requeue_lost(self, attempt_limit: int, wait_seconds: float) -> list[Job]:
+        """Puts jobs whose lease ran out on the suspect lane, to be dispatched there."""
+        return await self._run(
+            _REQUEUE, attempts=attempt_limit, suspect=int(Lane.SUSPECT), wait=wait_seconds
+        )
+
+    async def give_up_lost(self, attempt_limit: int) -> list[Job]:
+        """Ends jobs whose lease ran out once too often as FAILED; each stands in the dead letters."""
+        return await self._run(
+            _GIVE_UP,
+            attempts=attempt_limit,
+            reason=reasons.ERROR_REASON_ATTEMPTS_EXHAUSTED,
+            message=f"Every attempt of {attempt_limit} ended without an answer.",
+        )
+
+    async def _run(self, statement: Any, **values: object) -> list[Job]:
+        rows = await self._session.execute(statement, {**values, "limit": LIMIT})
+        return [job_of(row) for row in rows]

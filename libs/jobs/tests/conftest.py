@@ -1,0 +1,25 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from localmesh.databases import PostgresServer
+from recmesh_jobs.models import SCHEMA
+from recmesh_kit.database import Database
+from recmesh_kit.migrations import migrate
+
+
+@pytest.fixture(scope="session")
+async def urls(postgres: PostgresServer, database_name: str) -> dict[str, str]:
+    """A migrated database: role to URL."""
+    urls = await postgres.create_database(f"{database_name}_jobs")
+    await migrate(urls["recmesh_recommender"], "recmesh_jobs", SCHEMA)
+    return urls
+
+
+@pytest.fixture(scope="session")
+async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
+    """That database, as the recommender."""
+    async with Database(
+        urls["recmesh_recommender"], pool_size=5, timeout_seconds=5, application_name="test"
+    ) as opened:
+        yield opened

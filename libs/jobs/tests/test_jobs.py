@@ -1,0 +1,345 @@
+import asyncio
+import datetime as dt
+import os
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs.intake import Stored, Submission, find, request_key, store
+from recmesh_jobs.job import Failure, Job
+from recmesh_jobs.leases import LeaseRepository
+from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.states import Lane, State
+from recmesh_jobs.sweep import SweepRepository
+from recmesh_kit.database import Database
+from recmesh_kit.ids import uuid7
+
+
+def job(**fields: object) -> Job:
+    now = dt.datetime.now(dt.UTC)
+    made = Job(
+        id=uuid7(now),
+        catalog=f"c{os.getpid()}",
+        user="ada",
+        session="",
+        lane=Lane.INTERACTIVE,
+        query=b"query",
+        deadline=now + dt.timedelta(minutes=5),
+        create_time=now,
+        expire_time=now + dt.timedelta(days=7),
+    )
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+async def stored(database: Database, *jobs: Job) -> None:
+    async with database.transaction() as session:
+        await store(session, [Submission(j, None, b"") for j in jobs])
+
+
+async def read(database: Database, job: Job) -> Job | None:
+    async with database.transaction() as session:
+        return next(iter(await JobRepository(session).get([job.id])), None)
+
+
+async def run_out(database: Database, job: Job) -> None:
+    async with database.transaction() as session:
+        await session.execute(
+            text("UPDATE recommender.jobs SET lease_until = now() - interval '1 s' WHERE id = :id"),
+            {"id": job.id},
+        )
+
+
+async def test_a_stored_job_is_read_as_it_was_stored(database: Database) -> None:
+    made = job(session="visit")
+    await stored(database, made)
+    assert await read(database, made) == made
+
+
+async def test_a_request_id_makes_one_job_also_under_concurrency(database: Database) -> None:
+    key = request_key("films", "ada", str(uuid7()))
+    first, second = job(), job()
+
+    async def submit(made: Job) -> tuple[bool, object]:
+        async with database.transaction() as session:
+            (outcome,) = await store(session, [Submission(made, key, b"same")])
+        return outcome.is_new, outcome.job_id
+
+    outcomes = await asyncio.gather(submit(first), submit(second))
+    assert sorted(new for new, _ in outcomes) == [False, True]
+    assert len({job_id for _, job_id in outcomes}) == 1
+    there = [made for made in (first, second) if await read(database, made)]
+    assert [made.id for made in there] == [outcomes[0][1]]
+
+
+async def test_a_request_id_twice_in_one_group_makes_one_job(database: Database) -> None:
+    key = request_key("films", "ada", str(uuid7()))
+    async with database.transaction() as session:
+        outcomes = await store(
+            session, [Submission(job(), key, b"x"), Submission(job(), key, b"x")]
+        )
+    assert [o.is_new for o in outcomes] == [True, False]
+    assert outcomes[0].job_id == outcomes[1].job_id
+
+
+async def test_a_request_id_used_for_something_else_is_told(database: Database) -> None:
+    key = request_key("films", "ada", str(uuid7()))
+    async with database.transaction() as session:
+        await store(session, [Submission(job(), key, b"one")])
+    async with database.transaction() as session:
+        (outcome,) = await store(session, [Submission(job(), key, b"other")])
+    assert not outcome.is_new
+    assert not outcome.same_request
+
+
+async def test_a_repeat_is_found_without_storing_it(database: Database) -> None:
+    key = request_key("films", "ada", str(uuid7()))
+    first, second = job(), job()
+    async with database.transaction() as session:
+        assert await find(session, Submission(first, key, b"x")) is None
+        await store(session, [Submission(first, key, b"x")])
+        found = await find(session, Submission(second, key, b"other"))
+        assert await find(session, Submission(second, None, b"x")) is None
+    assert found is not None
+    assert (found.job_id, found.is_new, found.same_request) == (first.id, False, False)
+    assert await read(database, second) is None
+
+
+@pytest.mark.parametrize(
+    ("first_at", "second_at"), [("23:58:59.9", "23:59:00.1"), ("00:01:00.1", "00:00:59.9")]
+)
+async def test_a_request_id_makes_one_job_where_the_days_that_it_is_kept_under_differ(
+    database: Database, first_at: str, second_at: str
+) -> None:
+    """The second call has looked before the first one commits, and then finds it under one of its two days."""
+    key = request_key("films", "ada", str(uuid7()))
+    today = dt.datetime.now(dt.UTC).date()
+    first, second = (
+        job(id=uuid7(at), create_time=at)
+        for at in (
+            dt.datetime.combine(today, dt.time.fromisoformat(clock), dt.UTC)
+            for clock in (first_at, second_at)
+        )
+    )
+    async with database.transaction() as session:
+        await store(session, [Submission(first, key, b"")])
+        blocked = asyncio.create_task(_submit(database, second, key))
+        await _until_somebody_waits(database)
+    outcome = await blocked
+    assert (outcome.job_id, outcome.is_new) == (first.id, False)
+    assert await read(database, second) is None
+    again = await _submit(database, job(), key)
+    assert again.job_id == first.id
+
+
+async def _submit(database: Database, made: Job, key: bytes) -> Stored:
+    async with database.transaction() as session:
+        (outcome,) = await store(session, [Submission(made, key, b"")])
+    return outcome
+
+
+async def _until_somebody_waits(database: Database) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        # A transaction sees what it saw first.
+        async with database.transaction() as session:
+            if await session.scalar(waiting):
+                return
+    pytest.fail("nobody waits")
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("23:59:59.9", "00:00:00.1"), ("12:00", "11:00")])
+async def test_a_request_id_holds_across_midnight(
+    database: Database, earlier: str, later: str
+) -> None:
+    key = request_key("films", "ada", str(uuid7()))
+    today = dt.datetime.now(dt.UTC).date()
+    outcomes = []
+    for day, clock in ((today, earlier), (today + dt.timedelta(days=1), later)):
+        at = dt.datetime.combine(day, dt.time.fromisoformat(clock), dt.UTC)
+        made = job(id=uuid7(at), create_time=at)
+        async with database.transaction() as session:
+            outcomes += await store(session, [Submission(made, key, b"")])
+    assert outcomes[0].job_id == outcomes[1].job_id
+
+
+async def test_only_one_of_two_workers_claims_a_job(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+
+    async def claim(worker: str) -> bool:
+        async with database.transaction() as session:
+            claimed = await LeaseRepository(session, worker).claim([made.id], 30)
+        return made.id in claimed.claims
+
+    assert sorted(await asyncio.gather(claim("one"), claim("two"))) == [False, True]
+    found = await read(database, made)
+    assert found is not None
+    assert (found.state, found.attempts) == (State.RUNNING, 1)
+
+
+async def test_a_job_past_its_deadline_is_expired_and_not_claimed(database: Database) -> None:
+    made = job(deadline=dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
+    await stored(database, made)
+    async with database.transaction() as session:
+        claimed = await LeaseRepository(session, "w").claim([made.id], 30)
+    assert not claimed.claims
+    assert [e.state for e in claimed.expired] == [State.EXPIRED]
+    found = await read(database, made)
+    assert found is not None
+    assert found.failure is not None
+    assert found.failure.reason == reasons.ERROR_REASON_JOB_EXPIRED
+
+
+async def test_a_result_is_stored_once_and_by_the_holder_of_the_lease_only(
+    database: Database,
+) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        claim = (await LeaseRepository(session, "w").claim([made.id], 30)).claims[made.id]
+    async with database.transaction() as session:
+        assert not await LeaseRepository(session, "other").succeed([(claim, b"theirs")])
+        assert not await LeaseRepository(session, "w").succeed(
+            [(replace(claim, attempt=claim.attempt + 1), b"stale")]
+        )
+        assert await LeaseRepository(session, "w").succeed([(claim, b"ours")])
+        assert not await LeaseRepository(session, "w").succeed([(claim, b"again")])
+    found = await read(database, made)
+    assert found is not None
+    assert (found.state, found.answer) == (State.SUCCEEDED, b"ours")
+
+
+async def test_a_cancelled_job_takes_no_result(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        claim = (await LeaseRepository(session, "w").claim([made.id], 30)).claims[made.id]
+        cancelled = await JobRepository(session).cancel(made.id)
+        assert cancelled is not None
+        assert not await LeaseRepository(session, "w").succeed([(claim, b"late")])
+        assert await JobRepository(session).cancel(made.id) is None
+    found = await read(database, made)
+    assert found is not None
+    assert (found.state, found.answer) == (State.CANCELLED, None)
+
+
+async def test_a_failed_job_stands_in_the_dead_letters(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        leases = LeaseRepository(session, "w")
+        claim = (await leases.claim([made.id], 30)).claims[made.id]
+        ended = await leases.fail([(claim, Failure(reasons.ERROR_REASON_INTERNAL, "broken"))])
+        letters = await session.execute(
+            text("SELECT reason, attempts FROM recommender.dead_letters WHERE job_id = :id"),
+            {"id": made.id},
+        )
+        assert [tuple(row) for row in letters] == [(reasons.ERROR_REASON_INTERNAL, 1)]
+    assert [e.state for e in ended] == [State.FAILED]
+
+
+async def test_giving_back_is_no_attempt(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        leases = LeaseRepository(session, "w")
+        claim = (await leases.claim([made.id], 30)).claims[made.id]
+        assert await leases.release([claim]) == 1
+    found = await read(database, made)
+    assert found is not None
+    assert (found.state, found.attempts) == (State.QUEUED, 0)
+
+
+async def test_a_job_whose_lease_ran_out_goes_to_the_suspect_lane(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        await LeaseRepository(session, "w").claim([made.id], 30)
+    async with database.transaction() as session:
+        assert made.id not in {j.id for j in await SweepRepository(session).requeue_lost(5, 10)}
+    await run_out(database, made)
+    async with database.transaction() as session:
+        requeued = {j.id: j for j in await SweepRepository(session).requeue_lost(5, 10)}
+    assert requeued[made.id].lane is Lane.SUSPECT
+    assert requeued[made.id].state is State.QUEUED
+
+
+async def test_a_job_whose_attempts_are_used_up_is_given_up(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    async with database.transaction() as session:
+        await LeaseRepository(session, "w").claim([made.id], 30)
+    await run_out(database, made)
+    async with database.transaction() as session:
+        given_up = await SweepRepository(session).give_up_lost(1)
+    assert [(j.id, j.state) for j in given_up] == [(made.id, State.FAILED)]
+    found = await read(database, made)
+    assert found is not None
+    assert found.state is State.FAILED
+    assert found.failure is not None
+    assert found.failure.reason == reasons.ERROR_REASON_ATTEMPTS_EXHAUSTED
+
+
+async def test_a_job_that_nobody_took_is_due_again_later_and_later(database: Database) -> None:
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=60)
+    made = job(id=uuid7(long_ago), create_time=long_ago)
+    await stored(database, made)
+    async with database.transaction() as session:
+        assert made.id in {j.id for j in await SweepRepository(session).due(10)}
+        assert made.id not in {j.id for j in await SweepRepository(session).due(10)}
+
+
+async def test_a_job_that_is_known_to_be_unsent_is_due_now(database: Database) -> None:
+    made, ended = job(), job()
+    await stored(database, made, ended)
+    async with database.transaction() as session:
+        await JobRepository(session).cancel(ended.id)
+        sweep = SweepRepository(session)
+        assert made.id not in {j.id for j in await sweep.due(10)}
+        await sweep.hurry([made.id, ended.id])
+        due = {j.id for j in await sweep.due(10)}
+    assert made.id in due
+    assert ended.id not in due
+
+
+async def test_a_queued_job_past_its_deadline_is_ended_by_the_sweep(database: Database) -> None:
+    made = job(deadline=dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
+    await stored(database, made)
+    async with database.transaction() as session:
+        expired = await SweepRepository(session).expire()
+    assert [(j.id, j.state) for j in expired] == [(made.id, State.EXPIRED)]
+    found = await read(database, made)
+    assert found is not None
+    assert found.state is State.EXPIRED
+
+
+async def test_a_job_past_its_ttl_is_not_there(database: Database) -> None:
+    made = job(expire_time=dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
+    await stored(database, made)
+    assert await read(database, made) is None
+
+
+async def test_pages_go_from_the_newest_on(database: Database) -> None:
+    made = [job(user="pages", session="a" if n % 2 else "b") for n in range(5)]
+    await stored(database, *made)
+    newest_first = [j.id for j in reversed(made)]
+    async with database.transaction() as session:
+        repository = JobRepository(session)
+        first = await repository.page(
+            made[0].catalog, user="pages", session=None, before=None, limit=3
+        )
+        rest = await repository.page(
+            made[0].catalog, user="pages", session=None, before=first[-1].id, limit=3
+        )
+        visit = await repository.page(
+            made[0].catalog, user="pages", session="a", before=None, limit=9
+        )
+    assert [j.id for j in (*first, *rest)] == newest_first
+    assert [j.id for j in visit] == [made[3].id, made[1].id]

@@ -1,0 +1,99 @@
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from localmesh.databases import PostgresServer
+from recmesh_jobs import partitions
+from recmesh_jobs.intake import Submission, find, request_key, store
+from recmesh_jobs.job import Job
+from recmesh_jobs.models import SCHEMA, metadata
+from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.states import Lane
+from recmesh_kit.database import Database
+from recmesh_kit.ids import uuid7
+from recmesh_kit.migrations import migrate
+from recmesh_kit.migrations.differences import differences
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAY = dt.timedelta(days=1)
+KEY = request_key("c", "u", "once")
+
+
+@pytest.fixture
+async def own(postgres: PostgresServer, database_name: str) -> AsyncIterator[Database]:
+    """A database of the test's own, whose days may come and go."""
+    name = f"{database_name}_days"
+    url = (await postgres.create_database(name))["recmesh_recommender"]
+    await migrate(url, "recmesh_jobs", SCHEMA)
+    async with Database(url, pool_size=4, timeout_seconds=5, application_name="test") as opened:
+        yield opened
+    await postgres.drop_database(name)
+
+
+def submission(day: dt.date) -> Submission:
+    noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+    later = noon + 30 * DAY
+    job = Job(uuid7(noon), "c", "u", "", Lane.INTERACTIVE, b"", later, noon, later)
+    return Submission(job, KEY, b"")
+
+
+async def put(database: Database, day: dt.date) -> Submission:
+    made = submission(day)
+    async with database.transaction() as session:
+        await store(session, [made])
+    return made
+
+
+async def count(database: Database, table: str) -> int:
+    async with database.transaction() as session:
+        found = await session.scalar(text(f"SELECT count(*) FROM recommender.{table}"))  # noqa: S608
+        return int(found or 0)
+
+
+async def test_a_day_is_made_ahead_holds_its_jobs_and_is_dropped_as_a_whole(own: Database) -> None:
+    day = TODAY + 30 * DAY
+    await partitions.maintain(own, day, ahead_days=1, keep_days=100)
+    await put(own, day)
+    assert await count(own, f"jobs_{day:%Y%m%d}") == 1
+    assert await count(own, f"requests_{day:%Y%m%d}") == 1
+    dropped = await partitions.maintain(own, day + 3 * DAY, ahead_days=0, keep_days=2)
+    assert f"jobs_{day:%Y%m%d}" in dropped
+    assert f"requests_{day:%Y%m%d}" in dropped
+    assert f"jobs_{day + DAY:%Y%m%d}" not in dropped
+    assert await count(own, "jobs") == 0
+
+
+async def test_what_a_day_without_a_partition_took_moves_into_its_own(own: Database) -> None:
+    day = TODAY + 60 * DAY
+    made = await put(own, day)
+    assert (await count(own, "jobs_default"), await count(own, "requests_default")) == (1, 1)
+    await partitions.maintain(own, day + DAY, ahead_days=0, keep_days=2)
+    assert (await count(own, "jobs_default"), await count(own, "requests_default")) == (0, 0)
+    assert await count(own, f"jobs_{day:%Y%m%d}") == 1
+    async with own.transaction() as session:
+        assert await JobRepository(session).get([made.job.id]) == [made.job]
+        assert await find(session, submission(day)) is not None
+    assert f"jobs_{day:%Y%m%d}" in await partitions.maintain(
+        own, day + 3 * DAY, ahead_days=0, keep_days=2
+    )
+
+
+async def test_jobs_come_in_while_days_are_made_and_replicas_do_not_trip_over_each_other(
+    own: Database,
+) -> None:
+    days = [TODAY + n * DAY for n in range(80, 90)]
+    await asyncio.gather(
+        *(partitions.maintain(own, day, ahead_days=2, keep_days=200) for day in days),
+        *(put(own, day) for day in days for _ in range(5)),
+    )
+    await partitions.maintain(own, TODAY, ahead_days=0, keep_days=200)
+    assert await count(own, "jobs_default") == 0
+    # The same request id each day: known from the day before, it makes no second job.
+    assert 1 <= await count(own, "jobs") <= len(days)
+
+
+async def test_the_migrations_make_what_the_models_say(urls: dict[str, str]) -> None:
+    assert await differences(urls["recmesh_recommender"], metadata) == []
