@@ -1,0 +1,1 @@
+"""Admits recommendation jobs and answers for them."""

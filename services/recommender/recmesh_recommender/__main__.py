@@ -1,0 +1,74 @@
+"""`python -m recmesh_recommender`: the recommender. With the argument `migrate`: brings its tables up to date."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from recmesh.auth.v1 import auth_service_pb2
+from recmesh.catalog.v1 import catalog_service_pb2
+from recmesh_jobs.models import SCHEMA
+from recmesh_kit import bootstrap
+from recmesh_kit.broker import Broker
+from recmesh_kit.channel import connect
+from recmesh_kit.database import Database
+from recmesh_kit.health import Health
+from recmesh_kit.identity import Identity
+from recmesh_kit.readiness import Tables
+from recmesh_kit.server import serve
+from recmesh_kit.tasks import Background
+from recmesh_recommender.assembly import Recommender
+from recmesh_recommender.catalog_client import CatalogClient
+from recmesh_recommender.servicer import services
+from recmesh_recommender.settings import RecommenderSettings
+
+NAME = "recmesh_recommender"
+PACKAGE = "recmesh_jobs"
+"""The package that has the migrations."""
+CALL_SECONDS = 5.0
+"""Deadline of a call to another service."""
+
+
+async def run(settings: RecommenderSettings) -> None:
+    """Serves until told to stop."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.of(settings, NAME))
+        broker = await stack.enter_async_context(Broker.of(settings, NAME))
+        identity = await stack.enter_async_context(
+            Identity(
+                settings.auth_target,
+                auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"],
+                service_key=settings.service_key.get_secret_value(),
+                timeout_seconds=CALL_SECONDS,
+            )
+        )
+        channel = await stack.enter_async_context(
+            connect(
+                settings.catalog_target,
+                [catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]],
+                timeout_seconds=CALL_SECONDS,
+                credentials=identity.credentials,
+            )
+        )
+        background = await stack.enter_async_context(Background())
+        catalog = CatalogClient(channel)
+        recommender = await stack.enter_async_context(
+            Recommender(settings, database, broker, catalog.is_public, background)
+        )
+        health = Health(("database", "broker", "keys"))
+        every = settings.probe_interval_seconds
+        tables = Tables(database, PACKAGE, SCHEMA, recommender.start)
+        health.probe(background, "database", tables.check, every)
+        # Jobs are accepted without the broker, so its going away later is no reason to turn callers away.
+        health.probe(background, "broker", broker.ping, every, latched=True)
+        identity.watch(background, health, every)
+        await serve(
+            settings,
+            services(recommender.service),
+            verifier=identity.verifier,
+            health=health,
+            before_drain=recommender.room.close,
+        )
+
+
+if __name__ == "__main__":
+    bootstrap.main("recommender", RecommenderSettings, run, migrate=(PACKAGE, SCHEMA))

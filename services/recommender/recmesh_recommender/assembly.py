@@ -1,0 +1,106 @@
+"""The recommender's parts, put together over a database and a broker."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from recmesh_jobs.topology import TOPOLOGY
+from recmesh_kit.broker import Broker
+from recmesh_kit.database import Database
+from recmesh_kit.tasks import Background
+from recmesh_recommender.admission import REFRESH_SECONDS, Admission
+from recmesh_recommender.catalogs import Catalogs
+from recmesh_recommender.dispatch import Dispatcher
+from recmesh_recommender.orders import Terms
+from recmesh_recommender.replies import Replies
+from recmesh_recommender.service import RecommendationService
+from recmesh_recommender.settings import RecommenderSettings
+from recmesh_recommender.upkeep import Upkeep, steadily
+from recmesh_recommender.waiting import TICK_SECONDS, WaitingRoom
+
+PARTITION_SECONDS = 3600.0
+LAST_DISPATCH_SECONDS = 2.0
+"""How long the last messages have at the end; what is left then is relayed by a fellow or at the next start."""
+
+
+class Recommender:
+    """Used as an async context manager within those of its database, broker and background.
+
+    Args:
+        settings: Limits and terms.
+        database: Where the jobs are.
+        broker: Where they are dispatched.
+        fetch_catalog: Asks the catalog service, as `Catalogs` has it.
+        background: Owns the loops.
+    """
+
+    def __init__(
+        self,
+        settings: RecommenderSettings,
+        database: Database,
+        broker: Broker,
+        fetch_catalog: Callable[[str], Awaitable[bool | None]],
+        background: Background,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._background = background
+        self._catalogs = Catalogs(fetch_catalog)
+        self._dispatcher = Dispatcher(broker)
+        self._admission = Admission(database, settings.admission_limit)
+        self._upkeep = Upkeep(
+            database,
+            broker,
+            self._dispatcher,
+            attempt_limit=settings.attempt_limit,
+            # A day's partition goes once its last job is gone.
+            keep_days=settings.result_ttl_days + 1,
+        )
+        self.room = WaitingRoom(database)
+        """Who waits; to be closed before calls are drained."""
+        self.service = RecommendationService(
+            database,
+            catalogs=self._catalogs,
+            admission=self._admission,
+            dispatcher=self._dispatcher,
+            room=self.room,
+            terms=Terms(
+                dt.timedelta(seconds=settings.job_deadline_seconds),
+                dt.timedelta(days=settings.result_ttl_days),
+            ),
+            insert_batch=settings.insert_batch,
+            max_waiting=settings.max_concurrent_calls,
+        )
+
+    async def __aenter__(self) -> Recommender:
+        await self._broker.declare(TOPOLOGY)
+        await self._broker.reply_queue(Replies(self.room).handle)
+        self._background.spawn("dispatch", self._dispatcher.run())
+        return self
+
+    async def start(self) -> None:
+        """To be called once there are tables, before calls are let in; again when it fails.
+
+        Raises:
+            Unavailable: The database is away again.
+        """
+        await self._upkeep.maintain_partitions()
+        await self._admission.refresh()
+        loop, every = self._background.loop, self._settings.sweep_seconds
+        loop("relay", steadily(self._upkeep.relay), every)
+        loop("sweep", steadily(self._upkeep.sweep), every)
+        loop("partitions", self._upkeep.maintain_partitions, PARTITION_SECONDS)
+        loop("admission", steadily(self._admission.refresh), REFRESH_SECONDS)
+        loop("poll", steadily(self.room.poll), TICK_SECONDS)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.service.aclose()
+        await self._dispatcher.drain(LAST_DISPATCH_SECONDS)
+        await self._catalogs.aclose()

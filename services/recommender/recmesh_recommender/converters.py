@@ -1,0 +1,121 @@
+"""Between the contract's messages and the service's own types."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+from recmesh.common.v1.error_reason_pb2 import ErrorReason
+from recmesh.events.v1.job_events_pb2 import Answer
+from recmesh.recommender.v1 import query_pb2
+from recmesh.recommender.v1.query_pb2 import Query
+from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh.recommender.v1.recommender_service_pb2 import (
+    CreateRecommendationRequest,
+    RecommendRequest,
+)
+from recmesh_jobs.job import Job
+from recmesh_jobs.messages import timestamp
+from recmesh_kit import names
+from recmesh_kit.errors import InvalidArgument, NotFound, NotImplementedYet, Violation
+from recmesh_recommender.orders import Order, job_name
+
+DEFAULT_LIMIT = 10
+
+
+def order(request: CreateRecommendationRequest | RecommendRequest) -> Order:
+    """What a caller asks for.
+
+    Raises:
+        InvalidArgument: The query names items of another catalog.
+        NotFound: The query names a serving config that is not there.
+        NotImplementedYet: The query uses a part of the contract that is not served yet.
+    """
+    (catalog,) = names.ids(request.parent)
+    asked = request.recommendation
+    query = Query()
+    query.CopyFrom(asked.query)
+    query.limit = query.limit or DEFAULT_LIMIT
+    _check_served(query)
+    _check_names(query, catalog)
+    serialised = query.SerializeToString(deterministic=True)
+    return Order(
+        catalog=catalog,
+        user=asked.user,
+        session=asked.session,
+        query=serialised,
+        deadline=asked.deadline.ToDatetime(dt.UTC) if asked.HasField("deadline") else None,
+        request_id=request.request_id,
+        fingerprint=_fingerprint(asked, serialised),
+    )
+
+
+def _check_served(query: Query) -> None:
+    if query.WhichOneof("seed") in ("history", "items"):
+        raise NotImplementedYet(
+            f"Queries by `{query.WhichOneof('seed')}` are not served yet: ask by title, item or text."
+        )
+    if query.filter:
+        raise NotImplementedYet("Filters are not served yet: leave `filter` empty.")
+    if query.diversity > query_pb2.Query.DIVERSITY_NONE:
+        raise NotImplementedYet("Diversity is not served yet: leave `diversity` unset.")
+
+
+def _check_names(query: Query, catalog: str) -> None:
+    named = [("item", query.item)] if query.WhichOneof("seed") == "item" else []
+    named += [(f"exclude_items[{n}]", name) for n, name in enumerate(query.exclude_items)]
+    found = [
+        Violation(f"recommendation.query.{field}", f"must be an item of catalogs/{catalog}")
+        for field, name in named
+        if names.catalog_of(name) != catalog
+    ]
+    if found:
+        raise InvalidArgument(found)
+    default = names.join("catalogs", catalog, "servingConfigs", "default")
+    if query.serving_config and query.serving_config != default:
+        raise NotFound(query.serving_config)
+
+
+def _fingerprint(asked: Recommendation, query: bytes) -> bytes:
+    parts = (asked.user.encode(), asked.session.encode(), query)
+    return hashlib.sha256(b"\x00".join(parts)).digest()
+
+
+def recommendation(job: Job) -> Recommendation:
+    """A job as callers see it."""
+    message = Recommendation(
+        name=job_name(job.catalog, job.id),
+        user=job.user,
+        session=job.session,
+        query=Query.FromString(job.query),
+        deadline=timestamp(job.deadline),
+        state=Recommendation.State.ValueType(job.state),
+        attempt_count=job.attempts,
+        create_time=timestamp(job.create_time),
+        expire_time=timestamp(job.expire_time),
+        attribution_token=str(job.id),
+    )
+    if job.start_time is not None:
+        message.start_time.CopyFrom(timestamp(job.start_time))
+    if job.end_time is not None:
+        message.end_time.CopyFrom(timestamp(job.end_time))
+    if job.failure is not None:
+        message.error.reason = ErrorReason.ValueType(job.failure.reason)
+        message.error.message = job.failure.message
+    if job.answer is not None:
+        _add_answer(message, Answer.FromString(job.answer))
+        if job.end_time is not None:
+            message.timings.total.FromTimedelta(job.end_time - job.create_time)
+    return message
+
+
+def _add_answer(message: Recommendation, answer: Answer) -> None:
+    message.results.extend(answer.results)
+    message.resolved_item = answer.resolved_item
+    message.resolved_title = answer.resolved_title
+    message.resolve_confidence = answer.resolve_confidence
+    message.fallback = answer.fallback
+    message.filter_relaxed = answer.filter_relaxed
+    message.model = answer.model
+    message.variant = answer.variant
+    message.timings.CopyFrom(answer.timings)

@@ -1,0 +1,121 @@
+"""Jobs to the queues, and news of their end to whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from recmesh_jobs import messages
+from recmesh_jobs.job import VERSION, Job
+from recmesh_jobs.topology import JOBS, QUEUE_OF, RECOMMENDER_EVENTS
+from recmesh_kit.amqp import REQUEST_ID_HEADER
+from recmesh_kit.broker import Broker
+from recmesh_kit.errors import Unavailable
+
+log = structlog.get_logger()
+
+MAX_WAITING = 1_000
+MAX_UNSENT = 10_000
+MAX_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    job: Job
+    request_id: str | None
+
+
+class Dispatcher:
+    """Publishes in the background. The rows decide: a message too many, too late or too few does no harm.
+
+    Args:
+        broker: Where to.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._waiting: asyncio.Queue[_Parcel] = asyncio.Queue(MAX_WAITING)
+        # Ids only, of the latest: without the broker they would be many, and the rows hold the rest.
+        self._unsent: deque[UUID] = deque(maxlen=MAX_UNSENT)
+
+    def dispatch(self, job: Job, request_id: str | None) -> None:
+        """Has a stored job published soon, on behalf of a request. One too many to be kept here is left unsent."""
+        try:
+            self._waiting.put_nowait(_Parcel(job, request_id))
+        except asyncio.QueueFull:
+            self._unsent.append(job.id)
+
+    async def dispatch_again(self, jobs: Iterable[Job]) -> None:
+        """Has jobs published; waits for room."""
+        for job in jobs:
+            await self._waiting.put(_Parcel(job, None))
+
+    def announce(self, jobs: Iterable[Job]) -> None:
+        """Tells soon that jobs have ended. Nobody is promised to hear of it: what is too many is dropped."""
+        with suppress(asyncio.QueueFull):
+            for job in jobs:
+                self._waiting.put_nowait(_Parcel(job, None))
+
+    def take_unsent(self) -> list[UUID]:
+        """The jobs that were not published as they should have been; they are forgotten here."""
+        taken = list(self._unsent)
+        self._unsent.clear()
+        return taken
+
+    async def run(self) -> None:
+        """Publishes what is waiting, many at a time; ends by being cancelled."""
+        while True:
+            parcels = [await self._waiting.get()]
+            while len(parcels) < MAX_AT_ONCE and not self._waiting.empty():
+                parcels.append(self._waiting.get_nowait())
+            await asyncio.gather(*(self._send(parcel) for parcel in parcels))
+            for _ in parcels:
+                self._waiting.task_done()
+
+    async def drain(self, seconds: float) -> None:
+        """Returns when nothing waits any more, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._waiting.join()
+
+    async def _send(self, parcel: _Parcel) -> None:
+        job = parcel.job
+        try:
+            await (self._announce(job) if job.state.ended else self._publish(parcel))
+        except Exception as error:
+            # One job's defect must not end the loop for all.
+            if not isinstance(error, Unavailable):
+                log.exception("not published", job=str(job.id))
+            if not job.state.ended:
+                self._unsent.append(job.id)
+
+    async def _publish(self, parcel: _Parcel) -> None:
+        job = parcel.job
+        headers: dict[str, str | int] = {messages.VERSION_HEADER: job.version}
+        if parcel.request_id is not None:
+            headers[REQUEST_ID_HEADER] = parcel.request_id
+        await self._broker.publish(
+            JOBS.name,
+            QUEUE_OF[job.lane].name,
+            messages.encode_job(job),
+            headers=headers,
+            message_id=str(job.id),
+            reply_to=self._broker.reply_to,
+            mandatory=True,
+        )
+
+    async def _announce(self, job: Job) -> None:
+        await self._broker.publish(
+            RECOMMENDER_EVENTS.name,
+            f"recommendation.{job.catalog}",
+            messages.encode_announcement(job),
+            headers={messages.VERSION_HEADER: VERSION},
+            persistent=False,
+            confirm=False,
+        )

@@ -1,0 +1,118 @@
+"""`recmesh.recommender.v1.RecommenderService`: convert, call, convert."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from uuid import UUID
+
+from recmesh.recommender.v1 import (
+    model_service_pb2,
+    model_service_pb2_grpc,
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+    serving_config_service_pb2,
+    serving_config_service_pb2_grpc,
+)
+from recmesh.recommender.v1 import recommender_service_pb2 as pb
+from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
+from recmesh_kit import names, paging
+from recmesh_kit.server import Service
+from recmesh_recommender import converters
+from recmesh_recommender.service import RecommendationService
+
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+"""A page of long answers ends before it is too long for a message; one job is always on it."""
+
+
+class RecommenderServicer(RecommenderServiceServicer):
+    """What is not here is part of the contract and answers UNIMPLEMENTED."""
+
+    def __init__(self, service: RecommendationService) -> None:
+        self._service = service
+
+    async def CreateRecommendation(  # noqa: N802
+        self, request: pb.CreateRecommendationRequest, context: object
+    ) -> Recommendation:
+        """Stores a job."""
+        return converters.recommendation(await self._service.create(converters.order(request)))
+
+    async def Recommend(  # noqa: N802
+        self, request: pb.RecommendRequest, context: object
+    ) -> Recommendation:
+        """Stores a job and waits for it."""
+        return converters.recommendation(await self._service.recommend(converters.order(request)))
+
+    async def GetRecommendation(  # noqa: N802
+        self, request: pb.GetRecommendationRequest, context: object
+    ) -> Recommendation:
+        """Reads a job."""
+        return converters.recommendation(await self._service.get(*names.ids(request.name)))
+
+    async def ListRecommendations(  # noqa: N802
+        self, request: pb.ListRecommendationsRequest, context: object
+    ) -> pb.ListRecommendationsResponse:
+        """Lists jobs."""
+        (catalog,) = names.ids(request.parent)
+        size = paging.page_size(request.page_size)
+        scope = ("ListRecommendations", catalog, request.user, request.session)
+        cursor = paging.decode(request.page_token, *scope)
+        jobs = await self._service.page(
+            catalog,
+            user=request.user,
+            session=request.session,
+            before=_id(cursor[0]) if cursor else None,
+            limit=size + 1,
+        )
+        answer = pb.ListRecommendationsResponse()
+        for job in jobs[:size]:
+            message = converters.recommendation(job)
+            if answer.recommendations and answer.ByteSize() + message.ByteSize() > MAX_PAGE_BYTES:
+                break
+            answer.recommendations.append(message)
+        listed = len(answer.recommendations)
+        if listed < len(jobs):
+            answer.next_page_token = paging.encode([str(jobs[listed - 1].id)], *scope)
+        return answer
+
+    async def WatchRecommendation(  # noqa: N802
+        self, request: pb.WatchRecommendationRequest, context: object
+    ) -> AsyncIterator[Recommendation]:
+        """Streams a job to its end."""
+        # Closed here and now when the caller goes away: it waits no more.
+        async with aclosing(self._service.watch(*names.ids(request.name))) as jobs:
+            async for job in jobs:
+                yield converters.recommendation(job)
+
+    async def CancelRecommendation(  # noqa: N802
+        self, request: pb.CancelRecommendationRequest, context: object
+    ) -> Recommendation:
+        """Cancels a job."""
+        return converters.recommendation(await self._service.cancel(*names.ids(request.name)))
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise paging.invalid_token() from None
+
+
+def services(service: RecommendationService) -> list[Service]:
+    """The services of the contract, with who answers for them. What nobody answers for yet is listed all the same."""
+    return [
+        Service(pb.DESCRIPTOR.services_by_name["RecommenderService"], RecommenderServicer(service)),
+        Service(
+            model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+            model_service_pb2_grpc.ModelServiceServicer(),
+        ),
+        Service(
+            serving_config_service_pb2.DESCRIPTOR.services_by_name["ServingConfigService"],
+            serving_config_service_pb2_grpc.ServingConfigServiceServicer(),
+        ),
+        Service(
+            queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
+            queue_service_pb2_grpc.QueueServiceServicer(),
+        ),
+    ]

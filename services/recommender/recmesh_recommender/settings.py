@@ -1,0 +1,35 @@
+"""What the recommender reads from its environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
+
+
+class RecommenderSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
+    """Settings of the recommender."""
+
+    auth_target: str = Field(description="host:port of the auth service.")
+    catalog_target: str = Field(description="host:port of the catalog service.")
+    service_key: SecretStr = Field(
+        description="The API key that it signs in with, as `recommender`."
+    )
+    admission_limit: int = Field(
+        10_000,
+        ge=1,
+        description="Unfinished jobs of the deployment beyond which no more are taken.",
+    )
+    job_deadline_seconds: float = Field(
+        300,
+        gt=0,
+        description="From when on a job is not worth starting, when its caller does not say.",
+    )
+    result_ttl_days: int = Field(7, ge=2, le=365, description="How long jobs and results are kept.")
+    attempt_limit: int = Field(
+        5, ge=1, le=100, description="Attempts without a word after which a job is given up."
+    )
+    sweep_seconds: float = Field(
+        1.0, gt=0, description="How often jobs are looked for that nobody looks after."
+    )
+    insert_batch: int = Field(128, ge=1, description="Jobs that are stored in one transaction.")
