@@ -1,0 +1,142 @@
+"""`python -m recmesh_worker`: a worker. It listens for health checks only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+
+from recmesh.auth.v1 import auth_service_pb2
+from recmesh.catalog.v1 import catalog_service_pb2
+from recmesh_jobs.models import SCHEMA
+from recmesh_jobs.topology import TOPOLOGY
+from recmesh_kit import bootstrap, catalog_events
+from recmesh_kit.broker import Broker
+from recmesh_kit.channel import connect
+from recmesh_kit.database import Database
+from recmesh_kit.health import Health
+from recmesh_kit.identity import Identity
+from recmesh_kit.readiness import Tables
+from recmesh_kit.server import serve
+from recmesh_kit.tasks import Background
+from recmesh_worker.answering import Answering
+from recmesh_worker.catalog_items import CatalogItems
+from recmesh_worker.consumer import JobConsumer
+from recmesh_worker.consuming import Consuming
+from recmesh_worker.encoder import Encoder, EncoderThread
+from recmesh_worker.engine.rank import Ranker
+from recmesh_worker.indexer import Indexer
+from recmesh_worker.job_batch import JobBatch
+from recmesh_worker.models.registry import create_model
+from recmesh_worker.read_model import ReadModel
+from recmesh_worker.replies import Replies
+from recmesh_worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+NAME = "recmesh_worker"
+PACKAGE = "recmesh_jobs"
+"""The package that has the migrations of the tables."""
+TEXT = "text"
+"""The health subject of text queries: up once the encoder is warm."""
+CALL_SECONDS = 10.0
+"""Deadline of a call to another service."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether every queue is consumed, which costs nothing."""
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Works until told to stop. Exits with 1 when the encoder cannot be loaded."""
+    health = Health(("database", "consumer"), subjects=(TEXT,))
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.of(settings, NAME))
+        broker = await stack.enter_async_context(Broker.of(settings, NAME))
+        identity = await stack.enter_async_context(
+            Identity(
+                settings.auth_target,
+                auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"],
+                service_key=settings.service_key.get_secret_value(),
+                timeout_seconds=CALL_SECONDS,
+            )
+        )
+        channel = await stack.enter_async_context(
+            connect(
+                settings.catalog_target,
+                [catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]],
+                timeout_seconds=CALL_SECONDS,
+                credentials=identity.credentials,
+            )
+        )
+        encoder = EncoderThread(
+            Encoder(
+                settings.encoder,
+                languages=settings.encoder_languages,
+                threads=settings.compute_threads,
+            )
+        )
+        stack.push_async_callback(encoder.aclose)
+        # The id is read from the files, so that titles are answered before torch is there.
+        encoder_id = await asyncio.to_thread(encoder.encoder.identify)
+        encoder.start()
+        read_model = ReadModel(
+            database,
+            encoder=encoder_id,
+            dimensions=encoder.encoder.dimensions,
+            limit_bytes=settings.memory_limit_bytes,
+        )
+        stack.push_async_callback(read_model.aclose)
+        ranker = Ranker(
+            create_model("content"), create_model("popularity"), settings.encoder_languages
+        )
+        answering = Answering(read_model, encoder, ranker)
+        batch = JobBatch(
+            database,
+            answering,
+            Replies(broker),
+            worker=settings.worker_name,
+            lease_seconds=settings.lease_seconds,
+        )
+        background = await stack.enter_async_context(Background())
+        await broker.declare(TOPOLOGY)
+        await broker.declare(catalog_events.TOPOLOGY)
+        consuming = Consuming(
+            broker,
+            JobConsumer(
+                batch, answering, read_model, encoder, most_waiting=2 * settings.job_batch + 1
+            ),
+            Indexer(database, CatalogItems(channel), encoder),
+            job_batch=settings.job_batch,
+            index_batch=settings.index_batch,
+        )
+        stack.push_async_callback(consuming.drain, settings.drain_seconds)
+        await consuming.start()
+
+        broken = asyncio.Event()
+        background.spawn("warm", _warm(encoder, health, broken))
+        background.loop("follow", read_model.follow, settings.follow_seconds)
+        every = settings.probe_interval_seconds
+        health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
+        health.probe(background, "consumer", consuming.check, min(every, LOOK_SECONDS))
+        await serve(settings, [], verifier=identity.verifier, health=health)
+    if broken.is_set():
+        sys.exit(1)
+
+
+async def _warm(encoder: EncoderThread, health: Health, broken: asyncio.Event) -> None:
+    """Says when texts are understood. A worker that never will stops as if it were told to: a new one may do better."""
+    try:
+        await encoder.wait_ready()
+    except Exception:
+        log.exception("the encoder cannot be loaded")
+        broken.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        await health.set(TEXT, up=True)
+
+
+if __name__ == "__main__":
+    bootstrap.main("worker", WorkerSettings, run)

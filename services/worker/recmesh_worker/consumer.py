@@ -1,0 +1,159 @@
+"""Job messages in: understood, sorted into what can be done now and what has to wait, and handed on as a batch.
+
+A job waits unclaimed: for its catalog to be loaded or, if it needs the encoder, for that to be ready. So no lease runs
+out meanwhile, nothing counts as an attempt, and jobs that need neither go past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs import messages
+from recmesh_jobs.job import Failure
+from recmesh_jobs.messages import Dispatched
+from recmesh_kit.broker import Delivery
+from recmesh_kit.tasks import Background
+from recmesh_worker import converters
+from recmesh_worker.answering import Answering
+from recmesh_worker.encoder import EncoderThread
+from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.query import EngineQuery
+from recmesh_worker.job_batch import BROKEN, Asked, JobBatch
+from recmesh_worker.read_model import ReadModel
+
+log = structlog.get_logger()
+
+GIVE_BACK_SECONDS = 1.0
+"""How long a message is held that another worker may do better with, so that it does not go in circles."""
+UNKNOWN_QUERY = Failure(
+    reasons.ERROR_REASON_VERSION_UNSUPPORTED,
+    "The query is of a kind that this worker does not know.",
+)
+
+
+class JobConsumer:
+    """Handles batches of job messages.
+
+    Args:
+        batch: Does jobs.
+        answering: Says which need the encoder.
+        read_model: Loads catalogs.
+        encoder: Is waited for.
+        most_waiting: Most messages that are in hand at once: what the consumers prefetch.
+    """
+
+    def __init__(
+        self,
+        batch: JobBatch,
+        answering: Answering,
+        read_model: ReadModel,
+        encoder: EncoderThread,
+        *,
+        most_waiting: int,
+    ) -> None:
+        self._batch = batch
+        self._answering = answering
+        self._read_model = read_model
+        self._encoder = encoder
+        # One may be given out anew while the task that held it ends.
+        self._waiting = Background(limit=2 * most_waiting)
+        self._closing = False
+
+    async def handle(self, deliveries: list[Delivery]) -> None:
+        """One batch: what can be done now is done, the rest is settled later."""
+        if self._closing:
+            await _return(deliveries)
+            return
+        understood = [await self._understand(delivery) for delivery in deliveries]
+        await self._sort([one for one in understood if one is not None])
+
+    async def aclose(self) -> None:
+        """Gives back what waits, and takes no more. Batches that are being done go on."""
+        self._closing = True
+        await self._waiting.aclose()
+
+    async def _understand(self, delivery: Delivery) -> Asked | None:
+        try:
+            job = messages.decode_job(delivery.body)
+        except messages.UnsupportedVersion as error:
+            log.warning("job message of a newer version", error=str(error))
+            self._waiting.spawn("give back", _give_back([delivery]))
+            return None
+        except Exception:
+            # The row is still there, if there is one: the relay writes a message anew.
+            log.exception("job message that is none", request_id=delivery.request_id)
+            await delivery.ack()
+            return None
+        return Asked(delivery, job, _query(job))
+
+    async def _sort(self, asked: Sequence[Asked]) -> None:
+        by_catalog: defaultdict[str, list[Asked]] = defaultdict(list)
+        for one in asked:
+            by_catalog[one.job.catalog].append(one)
+        now: list[Asked] = []
+        memories: dict[str, CatalogMemory] = {}
+        for catalog, jobs in by_catalog.items():
+            memory = self._read_model.loaded(catalog)
+            if memory is None:
+                self._later(partial(self._read_model.load, catalog), jobs)
+                continue
+            memories[catalog] = memory
+            now += await self._without_encoder(memory, jobs)
+        if now:
+            await self._batch.do(now, memories)
+
+    async def _without_encoder(self, memory: CatalogMemory, jobs: list[Asked]) -> list[Asked]:
+        """The jobs that can be done now. While the encoder is not ready, those that need it are put off."""
+        if self._encoder.ready:
+            return jobs
+        asked = [(one, one.query) for one in jobs if isinstance(one.query, EngineQuery)]
+        places = await self._answering.to_encode(memory, [query for _, query in asked])
+        slow = [asked[place][0] for place in places]
+        if slow:
+            self._later(self._encoder.wait_ready, slow)
+        return [one for one in jobs if one not in slow]
+
+    def _later(self, ready: Callable[[], Awaitable[object]], asked: Sequence[Asked]) -> None:
+        self._waiting.spawn("waiting jobs", self._resume(ready, asked))
+
+    async def _resume(self, ready: Callable[[], Awaitable[object]], asked: Sequence[Asked]) -> None:
+        deliveries = [one.delivery for one in asked]
+        try:
+            await ready()
+            await self._sort(asked)
+        except asyncio.CancelledError:
+            await _return(deliveries)
+            raise
+        except Exception:
+            log.exception("jobs go back to the queue", jobs=len(asked))
+            await _give_back(deliveries)
+
+
+async def _give_back(deliveries: Iterable[Delivery]) -> None:
+    """Returns messages to the queue after a pause; at once when it is cancelled."""
+    try:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+    finally:
+        await _return(deliveries)
+
+
+async def _return(deliveries: Iterable[Delivery]) -> None:
+    for delivery in deliveries:
+        await delivery.nack(requeue=True)
+
+
+def _query(job: Dispatched) -> EngineQuery | Failure:
+    try:
+        return converters.engine_query(job)
+    except converters.UnsupportedQuery:
+        log.warning("query of an unknown kind", job=str(job.id))
+        return UNKNOWN_QUERY
+    except Exception:
+        log.exception("query not understood", job=str(job.id))
+        return BROKEN

@@ -1,0 +1,81 @@
+"""The queues that a worker consumes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from recmesh_jobs.topology import INTERACTIVE, SUSPECT
+from recmesh_kit import catalog_events
+from recmesh_kit.broker import Broker, Consumer
+from recmesh_kit.errors import Unavailable
+from recmesh_worker.consumer import JobConsumer
+from recmesh_worker.indexer import Indexer
+
+
+class Consuming:
+    """Consumes jobs and catalog events.
+
+    Args:
+        broker: Where the queues are.
+        jobs: Takes the jobs.
+        indexer: Takes the catalog events.
+        job_batch: Most jobs in a batch.
+        index_batch: Most catalog events in a batch.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        jobs: JobConsumer,
+        indexer: Indexer,
+        *,
+        job_batch: int,
+        index_batch: int,
+    ) -> None:
+        self._broker = broker
+        self._jobs = jobs
+        self._indexer = indexer
+        self._job_batch = job_batch
+        self._index_batch = index_batch
+        self._job_consumers: list[Consumer] = []
+        self._index_consumers: list[Consumer] = []
+
+    async def start(self) -> None:
+        """Begins to consume, as soon as the broker is there."""
+        self._job_consumers = [
+            # Two batches: while one is ranked, the other is claimed or written.
+            await self._broker.consume(
+                INTERACTIVE.name,
+                self._jobs.handle,
+                prefetch=2 * self._job_batch,
+                max_batch=self._job_batch,
+                concurrency=2,
+            ),
+            # One at a time, so that a job that kills its worker takes no neighbour along.
+            await self._broker.consume(SUSPECT.name, self._jobs.handle, prefetch=1),
+        ]
+        self._index_consumers = [
+            await self._broker.consume(
+                catalog_events.INDEX.name, self._indexer.handle, prefetch=self._index_batch
+            )
+        ]
+
+    async def check(self) -> None:
+        """The check of a health component "consumer".
+
+        Raises:
+            Unavailable: A queue is not consumed.
+        """
+        consumers = self._job_consumers + self._index_consumers
+        if not all(consumer.alive for consumer in consumers):
+            raise Unavailable("Not every queue is being consumed.")
+
+    async def drain(self, seconds: float) -> None:
+        """Takes nothing more. What waits is given back, what is being done has so many seconds to end, and indexing is
+        cut off: an import may take minutes, and what is not yet done of it will be done by another.
+        """
+        await self._jobs.aclose()
+        await asyncio.gather(
+            *(consumer.drain(seconds) for consumer in self._job_consumers),
+            *(consumer.drain(0) for consumer in self._index_consumers),
+        )

@@ -1,0 +1,250 @@
+"""Jobs in hand: claimed, computed and ended, a batch at a time. The rows decide, the messages only call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs.job import Claim, Ended, Failure
+from recmesh_jobs.leases import EXPIRED, LeaseRepository
+from recmesh_jobs.messages import Dispatched, Finished
+from recmesh_kit.broker import Delivery
+from recmesh_kit.database import Database
+from recmesh_kit.errors import Unavailable
+from recmesh_worker import converters
+from recmesh_worker.answering import Answering
+from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.query import Answer, EngineQuery
+from recmesh_worker.replies import News, Replies
+
+log = structlog.get_logger()
+
+STORE_AGAIN_SECONDS = 0.5
+"""How long to wait before what could not be stored is stored again."""
+BROKEN = Failure(
+    reasons.ERROR_REASON_INTERNAL, "Ranking failed on our side; it is logged under the job's id."
+)
+
+Memories = Mapping[str, CatalogMemory]
+"""The catalogs of a batch, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job as its message tells it.
+
+    Attributes:
+        delivery: The message.
+        job: What it says.
+        query: What the engine is asked; a failure when that is nothing that this worker knows.
+    """
+
+    delivery: Delivery
+    job: Dispatched
+    query: EngineQuery | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job that is ours: what was asked, and the lease."""
+
+    asked: Asked
+    claim: Claim
+
+
+class JobBatch:
+    """Does batches of jobs.
+
+    Args:
+        database: Where the jobs are.
+        answering: Computes answers.
+        replies: Tells who waits.
+        worker: Who holds the leases.
+        lease_seconds: For how long.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        answering: Answering,
+        replies: Replies,
+        *,
+        worker: str,
+        lease_seconds: float,
+    ) -> None:
+        self._database = database
+        self._answering = answering
+        self._replies = replies
+        self._worker = worker
+        self._lease = lease_seconds
+
+    async def do(self, asked: Sequence[Asked], memories: Memories) -> None:
+        """Does jobs. A message is acknowledged once what came of its job is stored.
+
+        Args:
+            asked: The jobs. The encoder is ready if one of them needs it.
+            memories: Their catalogs.
+
+        Raises:
+            Unavailable: The database is away. Messages that are not acknowledged go back to the queue.
+        """
+        until = time.monotonic() + self._lease
+        tasks = await self._claim(asked)
+        if not tasks:
+            return
+        try:
+            slow = await self._to_encode(tasks, memories)
+        except asyncio.CancelledError:
+            await self._release(tasks)
+            raise
+        parts = [
+            [task for task in tasks if (task.claim.id in slow) is encode]
+            for encode in (False, True)
+        ]
+        # What is resolved by a look into memory does not wait for words to be encoded.
+        done = await asyncio.gather(
+            *(
+                self._finish(part, memories, encode=encode, until=until)
+                for part, encode in zip(parts, (False, True), strict=True)
+                if part
+            ),
+            return_exceptions=True,
+        )
+        for error in done:
+            if error is not None:
+                raise error
+
+    async def _claim(self, asked: Sequence[Asked]) -> list[Task]:
+        """The jobs that are ours now. Those cancelled, ended, leased elsewhere or doubled need nothing more."""
+        async with self._database.transaction() as session:
+            claimed = await LeaseRepository(session, self._worker).claim(
+                sorted({one.job.id for one in asked}), self._lease
+            )
+        claims = dict(claimed.claims)
+        expired = {ended.id: ended for ended in claimed.expired}
+        tasks, others = [], []
+        news: list[News] = []
+        for one in asked:
+            claim = claims.pop(one.job.id, None)
+            if claim is not None:
+                tasks.append(Task(one, claim))
+                continue
+            others.append(one)
+            if (ended := expired.pop(one.job.id, None)) is not None:
+                news.append((one.delivery.reply_to, one.job, Finished(ended, failure=EXPIRED)))
+        await self._replies.tell(news)
+        for one in others:
+            await one.delivery.ack()
+        return tasks
+
+    async def _to_encode(self, tasks: Sequence[Task], memories: Memories) -> set[UUID]:
+        """Ids of the jobs that need the encoder."""
+        slow: set[UUID] = set()
+        for catalog, some in _by_catalog(tasks).items():
+            queries = [query for _, query in some]
+            places = await self._answering.to_encode(memories[catalog], queries)
+            slow |= {some[place][0].claim.id for place in places}
+        return slow
+
+    async def _finish(
+        self, tasks: Sequence[Task], memories: Memories, *, encode: bool, until: float
+    ) -> None:
+        try:
+            outcomes = await self._compute(tasks, memories, encode=encode)
+            ended = await self._store(tasks, outcomes, until)
+        except asyncio.CancelledError:
+            await self._release(tasks)
+            raise
+        by_id = {
+            task.claim.id: (task.asked, outcome)
+            for task, outcome in zip(tasks, outcomes, strict=True)
+        }
+        await self._replies.tell([_news(*by_id[one.id], one) for one in ended])
+        for task in tasks:
+            await task.asked.delivery.ack()
+
+    async def _compute(
+        self, tasks: Sequence[Task], memories: Memories, *, encode: bool
+    ) -> list[bytes | Failure]:
+        began = time.monotonic()
+        answers: dict[UUID, Answer | Exception] = {}
+        for catalog, some in _by_catalog(tasks).items():
+            queries = [query for _, query in some]
+            found = await self._answering.answer(memories[catalog], queries, encode=encode)
+            answers |= {task.claim.id: one for (task, _), one in zip(some, found, strict=True)}
+        took = timedelta(seconds=time.monotonic() - began)
+        return [_outcome(task, answers.get(task.claim.id), took) for task in tasks]
+
+    async def _store(
+        self, tasks: Sequence[Task], outcomes: Sequence[bytes | Failure], until: float
+    ) -> list[Ended]:
+        """Writes what came of the jobs in one transaction. While the database is away it is tried again, for as long
+        as the jobs are ours: giving up means to compute all of it once more.
+        """
+        while True:
+            try:
+                return await self._store_once(tasks, outcomes)
+            except Unavailable:
+                if time.monotonic() + STORE_AGAIN_SECONDS >= until:
+                    raise
+            await asyncio.sleep(STORE_AGAIN_SECONDS)
+
+    async def _store_once(
+        self, tasks: Sequence[Task], outcomes: Sequence[bytes | Failure]
+    ) -> list[Ended]:
+        done = list(zip(tasks, outcomes, strict=True))
+        async with self._database.transaction() as session:
+            leases = LeaseRepository(session, self._worker)
+            ended = await leases.succeed([(t.claim, o) for t, o in done if isinstance(o, bytes)])
+            return ended + await leases.fail(
+                [(t.claim, o) for t, o in done if isinstance(o, Failure)]
+            )
+
+    async def _release(self, tasks: Sequence[Task]) -> None:
+        """Gives jobs back: to be stopped in the middle is no attempt. The relay dispatches them again at once."""
+        with suppress(Unavailable):
+            async with self._database.transaction() as session:
+                await LeaseRepository(session, self._worker).release([t.claim for t in tasks])
+        log.info("jobs given back", jobs=len(tasks))
+
+
+def _by_catalog(tasks: Sequence[Task]) -> Mapping[str, list[tuple[Task, EngineQuery]]]:
+    """The tasks that the engine can be asked, by catalog, each with what it is asked."""
+    found = defaultdict(list)
+    for task in tasks:
+        if isinstance(task.asked.query, EngineQuery):
+            found[task.asked.job.catalog].append((task, task.asked.query))
+    return found
+
+
+def _outcome(task: Task, answer: Answer | Exception | None, took: timedelta) -> bytes | Failure:
+    job, query = task.asked.job, task.asked.query
+    if isinstance(query, Failure):
+        return query
+    try:
+        if not isinstance(answer, Answer):
+            raise answer or LookupError("no answer")
+        queued = max(task.claim.start_time - job.create_time, timedelta())
+        message = converters.answer_message(answer, job.catalog, queued=queued, ranked=took)
+        return message.SerializeToString()
+    except Exception:
+        log.exception("job failed", job=str(job.id), request_id=task.asked.delivery.request_id)
+        return BROKEN
+
+
+def _news(asked: Asked, outcome: bytes | Failure, ended: Ended) -> News:
+    finished = (
+        Finished(ended, failure=outcome)
+        if isinstance(outcome, Failure)
+        else Finished(ended, answer=outcome)
+    )
+    return asked.delivery.reply_to, asked.job, finished

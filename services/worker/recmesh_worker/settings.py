@@ -1,0 +1,54 @@
+"""What a worker reads from its environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pydantic import Field, SecretStr
+
+from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
+from recmesh_worker.encoder import DEFAULT_SOURCE
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
+    """Settings of a worker. It listens for health checks only."""
+
+    auth_target: str = Field(description="host:port of the auth service.")
+    catalog_target: str = Field(description="host:port of the catalog service.")
+    service_key: SecretStr = Field(description="The API key that it signs in with, as `worker`.")
+    worker_name: str = Field(
+        default_factory=_own_name, description="Who holds its leases; unique to the process."
+    )
+    encoder: str = Field(
+        DEFAULT_SOURCE,
+        description="The text encoder: `package:NAME`, a folder, or the id of a model on a hub.",
+    )
+    encoder_languages: list[str] = Field(
+        ["en"], description="The languages that the encoder understands, ISO 639-1."
+    )
+    compute_threads: int = Field(1, ge=1, description="Threads that the encoder computes with.")
+    job_batch: int = Field(
+        64, ge=1, le=1000, description="Jobs that are taken and ranked together."
+    )
+    index_batch: int = Field(
+        8,
+        ge=1,
+        le=100,
+        description="Change messages handled together, of up to 500 items each; few, so that workers share an import.",
+    )
+    lease_seconds: float = Field(
+        15,
+        gt=0,
+        description="How long a claimed job is left to this worker; more than a batch takes.",
+    )
+    follow_seconds: float = Field(
+        0.5, gt=0, description="How often the read model is looked at for changes."
+    )
+    memory_limit_bytes: int = Field(
+        2 * 1024**3, gt=0, description="Memory for catalogs; the least used one goes first."
+    )

@@ -1,0 +1,296 @@
+import asyncio
+import datetime as dt
+import re
+import threading
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import aio_pika
+import numpy as np
+import pytest
+from aio_pika.abc import AbstractChannel
+from numpy.typing import NDArray
+from sqlalchemy import text
+
+from localmesh.databases import PostgresServer
+from recmesh.catalog.v1.item_pb2 import Item
+from recmesh.recommender.v1.query_pb2 import Query
+from recmesh_jobs import messages
+from recmesh_jobs.index_repository import IndexRepository
+from recmesh_jobs.intake import Submission, store
+from recmesh_jobs.items import IndexedItem, Vector
+from recmesh_jobs.job import Job
+from recmesh_jobs.messages import Finished
+from recmesh_jobs.models import SCHEMA
+from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.states import Lane
+from recmesh_jobs.topology import TOPOLOGY
+from recmesh_kit.broker import Broker, Delivery
+from recmesh_kit.database import Database
+from recmesh_kit.ids import uuid7
+from recmesh_kit.migrations import migrate
+from recmesh_worker.encoder import Encoder
+
+DIMENSIONS = 16
+WAIT_SECONDS = 10.0
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
+    """Returns once `check` says True; asks again and again."""
+    until = time.monotonic() + seconds
+    while not await check():
+        if time.monotonic() > until:
+            pytest.fail("it did not come true in time")
+        await asyncio.sleep(0.01)
+
+
+class WordEncoder(Encoder):
+    """Stands in for a sentence encoder: each word has a direction of its own, and a text is their sum."""
+
+    def __init__(self, name: str = "words") -> None:
+        super().__init__(name)
+        self.id_ = f"{name}-{DIMENSIONS}"
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.encode_gate = threading.Event()
+        self.encode_gate.set()
+        self.texts: list[str] = []
+        self._loaded = False
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
+
+    @property
+    def id(self) -> str:
+        return self.id_
+
+    @property
+    def dimensions(self) -> int:
+        return DIMENSIONS
+
+    def identify(self) -> str:
+        return self.id_
+
+    def load(self) -> None:
+        self.gate.wait(WAIT_SECONDS)
+        if self.error is not None:
+            raise self.error
+        self._loaded = True
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.texts += texts
+        self.encode_gate.wait(WAIT_SECONDS)
+        if any("unspeakable" in one.lower() for one in texts):
+            raise RuntimeError("a text that breaks the encoder")
+        return np.stack([vector(one) for one in texts])
+
+
+def vector(words: str) -> Vector:
+    """What `WordEncoder` makes of a text."""
+    sums = np.full(DIMENSIONS, 1e-3, np.float32)
+    for word in re.findall(r"\w+", words.lower()):
+        sums[zlib.crc32(word.encode()) % DIMENSIONS] += 1
+    return (sums / np.linalg.norm(sums)).astype(np.float32)
+
+
+def indexed(catalog: str, name: str, revision: int = 1, **fields: object) -> IndexedItem:
+    title = name.replace("-", " ").title()
+    item = IndexedItem(
+        catalog=catalog, item=name, revision=revision, seq=0, title=title, vector=vector(title)
+    )
+    return replace(item, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+async def urls(postgres: PostgresServer, database_name: str) -> dict[str, str]:
+    """A migrated database: role to URL."""
+    urls = await postgres.create_database(f"{database_name}_worker")
+    await migrate(urls["recmesh_recommender"], "recmesh_jobs", SCHEMA)
+    return urls
+
+
+@pytest.fixture(scope="session")
+async def owner(urls: dict[str, str]) -> AsyncIterator[Database]:
+    """That database, as the recommender."""
+    async with Database(
+        urls["recmesh_recommender"], pool_size=5, timeout_seconds=5, application_name="test"
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
+    """That database, as the worker."""
+    async with Database(
+        urls["recmesh_worker"], pool_size=5, timeout_seconds=5, application_name="test"
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def broker(amqp_url: str) -> AsyncIterator[Broker]:
+    async with Broker(amqp_url, name="test", timeout_seconds=5) as broker:
+        await broker.declare(TOPOLOGY)
+        yield broker
+
+
+@pytest.fixture(scope="session")
+async def channel(amqp_url: str) -> AsyncIterator[AbstractChannel]:
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        yield await connection.channel()
+
+
+@pytest.fixture
+def catalog() -> str:
+    return f"c{uuid7().hex}"
+
+
+@dataclass
+class Asking:
+    """The recommender's side of jobs: stores and dispatches them, and hears what came of them."""
+
+    owner: Database
+    channel: AbstractChannel
+    broker: Broker
+    queue: str
+    reply_to: str
+    replies: list[list[Finished]] = field(default_factory=list)
+
+    async def store(self, catalog: str, query: Query, **fields: object) -> Job:
+        now = dt.datetime.now(dt.UTC)
+        query.limit = query.limit or 3
+        made = Job(
+            id=uuid7(now),
+            catalog=catalog,
+            user="ada",
+            session="",
+            lane=Lane.INTERACTIVE,
+            query=query.SerializeToString(),
+            deadline=now + dt.timedelta(minutes=5),
+            create_time=now,
+            expire_time=now + dt.timedelta(days=7),
+        )
+        made = replace(made, **fields)  # type: ignore[arg-type]
+        async with self.owner.transaction() as session:
+            await store(session, [Submission(made, None, b"")])
+        return made
+
+    async def send(self, *bodies: bytes | Job) -> None:
+        for body in bodies:
+            body = messages.encode_job(body) if isinstance(body, Job) else body
+            await self.channel.default_exchange.publish(
+                aio_pika.Message(body, reply_to=self.reply_to), self.queue
+            )
+
+    async def ask(self, catalog: str, query: Query, **fields: object) -> Job:
+        job = await self.store(catalog, query, **fields)
+        await self.send(job)
+        return job
+
+    async def read(self, job: Job) -> Job:
+        async with self.owner.transaction() as session:
+            return (await JobRepository(session).get([job.id]))[0]
+
+    async def sql(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+        async with self.owner.transaction() as session:
+            result = await (await session.connection()).execute(text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    async def count(self) -> int:
+        """Messages that wait in the queue."""
+        declared = await self.channel.declare_queue(self.queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+    async def waits(self, count: int) -> None:
+        """Returns once so many messages wait in the queue."""
+
+        async def there() -> bool:
+            return await self.count() == count
+
+        await eventually(there)
+
+    @asynccontextmanager
+    async def taken(self, count: int) -> AsyncIterator[list[Delivery]]:
+        """The messages that wait, as one batch; what is not settled at the end goes back."""
+        deliveries: list[Delivery] = []
+        full = asyncio.Event()
+
+        async def collect(some: list[Delivery]) -> None:
+            deliveries.extend(some)
+            if len(deliveries) >= count:
+                full.set()
+
+        consumer = await self.broker.consume(self.queue, collect, prefetch=count)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await full.wait()
+            yield deliveries
+        finally:
+            await consumer.drain(1)
+
+    async def heard(self, job: Job) -> Finished:
+        """What the reply queue was told of a job."""
+
+        async def told() -> bool:
+            return any(one.ended.id == job.id for some in self.replies for one in some)
+
+        await eventually(told)
+        return next(one for some in self.replies for one in some if one.ended.id == job.id)
+
+
+@pytest.fixture
+async def asking(
+    owner: Database, channel: AbstractChannel, broker: Broker
+) -> AsyncIterator[Asking]:
+    queue = await channel.declare_queue(f"jobs-{uuid7().hex}", durable=True)
+    reply_queue = await channel.declare_queue(f"replies-{uuid7().hex}", durable=True)
+    made = Asking(owner, channel, broker, queue.name, reply_queue.name)
+
+    async def note(deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            made.replies.append(messages.decode_finished(delivery.body))
+            await delivery.ack()
+
+    consumer = await broker.consume(reply_queue.name, note, prefetch=10)
+    yield made
+    await consumer.drain(1)
+    await queue.delete(if_unused=False, if_empty=False)
+    await reply_queue.delete(if_unused=False, if_empty=False)
+
+
+async def put(database: Database, encoder: WordEncoder, *items: IndexedItem) -> None:
+    """Writes items into the read model."""
+    async with database.transaction() as session:
+        await IndexRepository(session, encoder.id).upsert(items[0].catalog, items)
+
+
+class Shelf:
+    """A catalog service that stands in for the real one, as the indexer sees it."""
+
+    def __init__(self) -> None:
+        self.catalogs: defaultdict[str, dict[str, Item]] = defaultdict(dict)
+        self.errors: list[Exception] = []
+        self.asked: list[Sequence[str]] = []
+
+    def put(self, catalog: str, name: str, revision: int, **fields: object) -> None:
+        self.catalogs[catalog][name] = Item(
+            name=f"catalogs/{catalog}/items/{name}",
+            revision=revision,
+            **({"title": name.replace("-", " ").title()} | fields),  # type: ignore[arg-type]
+        )
+
+    async def items(self, catalog: str, ids: Sequence[str]) -> Sequence[Item] | None:
+        self.asked.append(ids)
+        if self.errors:
+            raise self.errors.pop(0)
+        if catalog not in self.catalogs:
+            return None
+        there = self.catalogs[catalog]
+        return [there[one] for one in ids if one in there]

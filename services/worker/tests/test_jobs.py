@@ -1,0 +1,454 @@
+import asyncio
+import datetime as dt
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
+from recmesh.events.v1.job_events_pb2 import JobDispatched
+from recmesh.recommender.v1.query_pb2 import HistorySeed, Query
+from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh_jobs.job import Job
+from recmesh_jobs.leases import LeaseRepository
+from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.states import State
+from recmesh_kit.broker import Broker
+from recmesh_kit.database import Database
+from recmesh_kit.errors import Unavailable
+from recmesh_worker.answering import Answering
+from recmesh_worker.consumer import JobConsumer
+from recmesh_worker.encoder import EncoderThread
+from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.query import Answer, EngineQuery
+from recmesh_worker.engine.rank import Ranker
+from recmesh_worker.job_batch import JobBatch
+from recmesh_worker.models.content import ContentModel
+from recmesh_worker.models.popularity import PopularityModel
+from recmesh_worker.read_model import ReadModel
+from recmesh_worker.replies import News, Replies
+from services.worker.tests.conftest import Asking, WordEncoder, eventually, indexed, put
+
+
+class CountingRanker(Ranker):
+    """Notes what it ranks; "poison" breaks it, "slow" waits for the gate."""
+
+    def __init__(self) -> None:
+        super().__init__(ContentModel(), PopularityModel(), ["en"])
+        self.ranked: list[str] = []
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+
+    def rank(self, batch: Sequence[EngineQuery], memory: CatalogMemory) -> list[Answer]:
+        seeds = [query.seed for query in batch]
+        if "slow" in seeds:
+            self.begun.set()
+            self.gate.wait(10)
+        if "poison" in seeds:
+            raise RuntimeError("a query that breaks the ranking")
+        self.ranked += seeds
+        return super().rank(batch, memory)
+
+
+class GatedReplies(Replies):
+    """Waits before it tells."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reached = asyncio.Event()
+
+    async def tell(self, news: Sequence[News]) -> None:
+        if news:
+            self.reached.set()
+            await self.gate.wait()
+        await super().tell(news)
+
+
+class FlakyDatabase:
+    """The database, away for as many transactions as `away` says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable("The database is away.")
+        async with self._database.transaction() as session:
+            yield session
+
+
+@dataclass
+class Worker:
+    """The parts of a worker that do jobs."""
+
+    encoder: WordEncoder
+    thread: EncoderThread
+    ranker: CountingRanker
+    replies: GatedReplies
+    flaky: FlakyDatabase
+    read_model: ReadModel
+    jobs: JobConsumer
+
+
+@pytest.fixture
+async def worker(database: Database, broker: Broker) -> AsyncIterator[Worker]:
+    encoder = WordEncoder()
+    thread = EncoderThread(encoder)
+    flaky: Any = FlakyDatabase(database)
+    read_model = ReadModel(
+        flaky, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
+    )
+    ranker = CountingRanker()
+    answering = Answering(read_model, thread, ranker)
+    replies = GatedReplies(broker)
+    batch = JobBatch(flaky, answering, replies, worker="w", lease_seconds=10)
+    jobs = JobConsumer(batch, answering, read_model, thread, most_waiting=100)
+    thread.start()
+    await thread.wait_ready()
+    yield Worker(encoder, thread, ranker, replies, flaky, read_model, jobs)
+    await jobs.aclose()
+    await read_model.aclose()
+    await thread.aclose()
+
+
+@pytest.fixture
+async def films(worker: Worker, database: Database, catalog: str) -> str:
+    """A catalog in the worker's memory."""
+    names = ("alien", "alien-nation", "heat", "heat-wave", "ronin")
+    await put(database, worker.encoder, *(indexed(catalog, name) for name in names))
+    await worker.read_model.load(catalog)
+    return catalog
+
+
+async def do(worker: Worker, asking: Asking, count: int) -> None:
+    """Has the worker do so many waiting messages as one batch; all of them are settled after it."""
+    async with asking.taken(count) as deliveries:
+        await worker.jobs.handle(deliveries)
+    await asking.waits(0)
+
+
+def results(job: Job) -> list[str]:
+    assert job.answer is not None
+    answer = AnswerMessage.FromString(job.answer)
+    return [result.item.rpartition("/")[2] for result in answer.results]
+
+
+async def test_jobs_of_two_catalogs_are_one_batch_and_one_reply(
+    worker: Worker, asking: Asking, films: str, database: Database
+) -> None:
+    other = f"{films}-2"
+    await put(database, worker.encoder, indexed(other, "heat"), indexed(other, "heat-again"))
+    await worker.read_model.load(other)
+    jobs = [
+        await asking.ask(films, Query(title="alien", limit=1)),
+        await asking.ask(films, Query(item=f"catalogs/{films}/items/heat", limit=1)),
+        await asking.ask(other, Query(title="heat", limit=1)),
+    ]
+    await do(worker, asking, 3)
+    read = [await asking.read(job) for job in jobs]
+    assert [job.state for job in read] == [State.SUCCEEDED] * 3
+    assert [results(job) for job in read] == [["alien-nation"], ["heat-wave"], ["heat-again"]]
+    await asking.heard(jobs[0])
+    (reply,) = asking.replies
+    assert {one.ended.id: one.answer for one in reply} == {job.id: job.answer for job in read}
+
+
+async def test_an_answer_says_what_was_understood_and_by_which_model(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="alein"))
+    await do(worker, asking, 1)
+    told = await asking.heard(job)
+    assert told.answer is not None
+    answer = AnswerMessage.FromString(told.answer)
+    assert answer.resolved_item == f"catalogs/{films}/items/alien"
+    assert answer.resolved_title == "Alien"
+    assert 0.5 < answer.resolve_confidence < 1
+    assert answer.model == f"catalogs/{films}/models/content"
+    assert answer.fallback == Recommendation.FALLBACK_UNSPECIFIED
+
+
+async def test_words_are_encoded_for_texts_and_unknown_titles_only(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    jobs = [
+        await asking.ask(films, Query(text="heat wave", limit=1)),
+        await asking.ask(films, Query(title="alien")),
+        await asking.ask(films, Query(title="zzzzzz")),
+    ]
+    await do(worker, asking, 3)
+    assert sorted(worker.encoder.texts) == ["heat wave", "zzzzzz"]
+    assert results(await asking.read(jobs[0])) == ["heat-wave"]
+
+
+async def test_a_cancelled_job_is_not_computed(worker: Worker, asking: Asking, films: str) -> None:
+    job = await asking.ask(films, Query(title="alien"))
+    async with asking.owner.transaction() as session:
+        await JobRepository(session).cancel(job.id)
+    await do(worker, asking, 1)
+    assert worker.ranker.ranked == []
+    assert (await asking.read(job)).state is State.CANCELLED
+
+
+async def test_a_job_past_its_deadline_is_expired_and_said_to_be(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="alien"), deadline=dt.datetime.now(dt.UTC))
+    await do(worker, asking, 1)
+    assert worker.ranker.ranked == []
+    told = await asking.heard(job)
+    assert told.ended.state is State.EXPIRED
+    assert told.failure is not None
+    assert told.failure.reason == reasons.ERROR_REASON_JOB_EXPIRED
+
+
+async def test_a_doubled_message_is_computed_once(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="alien"))
+    await asking.send(job)
+    await do(worker, asking, 2)
+    await asking.send(job)
+    await do(worker, asking, 1)
+    assert worker.ranker.ranked == ["alien"]
+    assert (await asking.read(job)).attempts == 1
+
+
+async def test_a_job_that_another_worker_has_is_left_alone(
+    worker: Worker, asking: Asking, films: str, database: Database
+) -> None:
+    job = await asking.ask(films, Query(title="alien"))
+    async with database.transaction() as session:
+        await LeaseRepository(session, "another").claim([job.id], 30)
+    await do(worker, asking, 1)
+    assert worker.ranker.ranked == []
+    assert (await asking.read(job)).state is State.RUNNING
+
+
+async def test_a_job_that_breaks_the_ranking_fails_alone(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    jobs = [await asking.ask(films, Query(title=title)) for title in ("alien", "poison", "heat")]
+    await do(worker, asking, 3)
+    assert [(await asking.read(job)).state for job in jobs] == [
+        State.SUCCEEDED,
+        State.FAILED,
+        State.SUCCEEDED,
+    ]
+    letters = await asking.sql(
+        "SELECT reason, attempts FROM recommender.dead_letters WHERE job_id = :id", id=jobs[1].id
+    )
+    assert letters == [(reasons.ERROR_REASON_INTERNAL, 1)]
+    told = await asking.heard(jobs[1])
+    assert told.failure is not None
+    assert "RuntimeError" not in told.failure.message
+
+
+async def test_a_text_that_breaks_the_encoder_fails_alone(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    jobs = [await asking.ask(films, Query(text=words)) for words in ("heat", "unspeakable")]
+    await do(worker, asking, 2)
+    states = [(await asking.read(job)).state for job in jobs]
+    assert states == [State.SUCCEEDED, State.FAILED]
+
+
+async def test_a_query_of_an_unknown_kind_fails_with_its_reason(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(history=HistorySeed()))
+    await do(worker, asking, 1)
+    read = await asking.read(job)
+    assert read.failure is not None
+    assert read.failure.reason == reasons.ERROR_REASON_VERSION_UNSUPPORTED
+
+
+async def test_a_message_of_a_newer_version_stays_for_a_newer_worker(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    newer = await asking.store(films, Query(title="alien"), version=2)
+    known = await asking.store(films, Query(title="heat"))
+    await asking.send(newer, known)
+    async with asking.taken(2) as deliveries:
+        await worker.jobs.handle(deliveries)
+        # It holds up nobody.
+        assert (await asking.read(known)).state is State.SUCCEEDED
+    await asking.waits(1)
+    assert (await asking.read(newer)).state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xff",
+        JobDispatched(version=1, id=b"short").SerializeToString(),
+        JobDispatched(
+            version=1, id=bytes(16), deadline=Timestamp(seconds=2**60)
+        ).SerializeToString(),
+    ],
+)
+async def test_a_message_that_is_none_is_dropped(
+    worker: Worker, asking: Asking, films: str, body: bytes
+) -> None:
+    await asking.send(body)
+    job = await asking.ask(films, Query(title="alien"))
+    await do(worker, asking, 2)
+    assert (await asking.read(job)).state is State.SUCCEEDED
+
+
+async def test_a_job_is_acknowledged_last(worker: Worker, asking: Asking, films: str) -> None:
+    job = await asking.ask(films, Query(title="alien"))
+    worker.replies.gate.clear()
+    async with asking.taken(1) as deliveries:
+        hand = asyncio.create_task(worker.jobs.handle(deliveries))
+        await worker.replies.reached.wait()
+        before = await asking.read(job)
+        hand.cancel()
+        await asyncio.wait([hand])
+    # The worker "died" after the result was written: the message is there again, and harmless.
+    await asking.waits(1)
+    worker.replies.gate.set()
+    await do(worker, asking, 1)
+    assert before.state is State.SUCCEEDED
+    assert await asking.read(job) == before
+
+
+async def test_jobs_that_are_cut_off_go_back_without_an_attempt(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="slow"))
+    async with asking.taken(1) as deliveries:
+        hand = asyncio.create_task(worker.jobs.handle(deliveries))
+        await asyncio.to_thread(worker.ranker.begun.wait, 10)
+        assert (await asking.read(job)).state is State.RUNNING
+        hand.cancel()
+        await asyncio.wait([hand])
+        worker.ranker.gate.set()
+    await asking.waits(1)
+    read = await asking.read(job)
+    assert (read.state, read.attempts) == (State.QUEUED, 0)
+
+
+async def test_a_result_is_stored_when_the_database_is_back(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="slow"))
+    async with asking.taken(1) as deliveries:
+        hand = asyncio.create_task(worker.jobs.handle(deliveries))
+        await asyncio.to_thread(worker.ranker.begun.wait, 10)
+        worker.flaky.away = 2
+        worker.ranker.gate.set()
+        await hand
+    await asking.waits(0)
+    assert worker.ranker.ranked == ["slow"]
+    read = await asking.read(job)
+    assert (read.state, read.attempts) == (State.SUCCEEDED, 1)
+
+
+async def test_messages_stay_when_nothing_can_be_claimed(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="alien"))
+    worker.flaky.away = 1
+    async with asking.taken(1) as deliveries:
+        with pytest.raises(Unavailable):
+            await worker.jobs.handle(deliveries)
+    await asking.waits(1)
+    await do(worker, asking, 1)
+    assert (await asking.read(job)).attempts == 1
+
+
+@pytest.fixture
+async def cold(worker: Worker) -> AsyncIterator[Worker]:
+    """The worker with an encoder that is not ready yet."""
+    worker.encoder._loaded = False
+    worker.encoder.gate.clear()
+    worker.thread._loading = None
+    worker.thread.start()
+    yield worker
+    worker.encoder.gate.set()
+
+
+async def test_texts_wait_for_the_encoder_while_titles_are_answered(
+    cold: Worker, asking: Asking, films: str
+) -> None:
+    text = await asking.ask(films, Query(text="heat wave", limit=1))
+    title = await asking.ask(films, Query(title="alien"))
+    unknown = await asking.ask(films, Query(title="zzzzzz"))
+    async with asking.taken(3) as deliveries:
+        await cold.jobs.handle(deliveries)
+        states = [(await asking.read(job)).state for job in (text, title, unknown)]
+        # Not claimed: no lease can run out.
+        assert states == [State.QUEUED, State.SUCCEEDED, State.QUEUED]
+        cold.encoder.gate.set()
+        await asking.heard(text)
+        await asking.heard(unknown)
+    await asking.waits(0)
+    read = await asking.read(text)
+    assert (results(read), read.attempts) == (["heat-wave"], 1)
+
+
+async def test_texts_go_back_when_the_worker_stops_before_its_encoder_is_ready(
+    cold: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(text="heat"))
+    async with asking.taken(1) as deliveries:
+        await cold.jobs.handle(deliveries)
+        await cold.jobs.aclose()
+        await asking.send(job)
+    await asking.waits(2)
+    read = await asking.read(job)
+    assert (read.state, read.attempts) == (State.QUEUED, 0)
+
+
+async def test_texts_go_back_when_the_encoder_cannot_be_loaded(
+    cold: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(text="heat"))
+    cold.encoder.error = OSError("no such model")
+    async with asking.taken(1) as deliveries:
+        await cold.jobs.handle(deliveries)
+        cold.encoder.gate.set()
+
+        async def again() -> bool:
+            return len(deliveries) == 2
+
+        await eventually(again)
+    await asking.waits(1)
+    assert (await asking.read(job)).state is State.QUEUED
+
+
+async def test_a_catalog_that_is_loading_holds_up_no_other(
+    worker: Worker, asking: Asking, films: str, catalog: str, database: Database
+) -> None:
+    big = f"{catalog}-big"
+    await put(database, worker.encoder, indexed(big, "heat"), indexed(big, "heat-again"))
+    known = await asking.ask(films, Query(title="alien"))
+    waiting = await asking.ask(big, Query(title="heat"))
+    release = asyncio.Event()
+    load = worker.read_model.load
+
+    async def slowly(catalog: str) -> CatalogMemory:
+        await release.wait()
+        return await load(catalog)
+
+    worker.read_model.load = slowly  # type: ignore[method-assign]
+    async with asking.taken(2) as deliveries:
+        await worker.jobs.handle(deliveries)
+        states = [(await asking.read(job)).state for job in (known, waiting)]
+        assert states == [State.SUCCEEDED, State.QUEUED]
+        release.set()
+        await asking.heard(waiting)
+    await asking.waits(0)
+    assert results(await asking.read(waiting)) == ["heat-again"]
