@@ -4,9 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker tools/localmesh
-OWN := libs/kit libs/jobs services tools conftest.py
-TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p localmesh
+PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
+OWN := libs/kit libs/jobs services sdk tools conftest.py
+TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p localmesh
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: help

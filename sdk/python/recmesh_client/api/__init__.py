@@ -1,0 +1,1 @@
+"""The methods of a client, a module for each service of the contract."""

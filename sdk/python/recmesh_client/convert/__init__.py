@@ -1,0 +1,1 @@
+"""Between the contract's messages and the plain classes of `data`: one module for each of those."""

@@ -1,0 +1,100 @@
+"""An event loop on a thread of its own, for callers that have none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SETTLE_SECONDS = 1.0
+"""How long calls in hand may take to end, once their connections are closed."""
+
+
+class LoopThread:
+    """Runs coroutines for other threads. Any number of them may use it at once."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_on_exception)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="recmesh-client", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns or raises. When the waiting is interrupted, it is cancelled.
+
+        Raises:
+            RuntimeError: The loop is closed, or this is its own thread, where waiting would be for ever.
+        """
+        if self.closed or threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("the client is closed, or called from within its own event loop")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def each(self, source: AsyncIterator[T]) -> Iterator[T]:
+        """What an asynchronous generator yields. It is closed when this one is."""
+        try:
+            while True:
+                try:
+                    value = self.run(_next(source))
+                except StopAsyncIteration:
+                    return
+                yield value
+        finally:
+            if not self.closed:
+                self.run(_close(source))
+
+    @property
+    def closed(self) -> bool:
+        """It runs no more."""
+        return self._loop.is_closed()
+
+    def close(self) -> None:
+        """Stops the loop; a second time it does nothing."""
+        if self.closed:
+            return
+        self.run(_settle())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _settle() -> None:
+    """Lets calls of other threads end, so that none waits for ever."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, slow = await asyncio.wait(others, timeout=SETTLE_SECONDS)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+async def _next(source: AsyncIterator[T]) -> T:
+    return await anext(source)
+
+
+async def _close(source: AsyncIterator[Any]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        with suppress(asyncio.CancelledError):
+            await close()
+
+
+def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leaves out what gRPC's poller says when a process has several event loops: each is woken for every event, and
+    those that come too late find nothing to read (grpc/grpc issue 25364). No call is affected.
+    """
+    late = isinstance(context.get("exception"), BlockingIOError)
+    if not (late and "PollerCompletionQueue" in repr(context.get("handle"))):
+        loop.default_exception_handler(context)
