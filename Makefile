@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
-OWN := libs/kit libs/jobs services sdk tools conftest.py
+OWN := libs/kit libs/jobs services sdk tools demo bench tests conftest.py
 TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p localmesh
 TORCH := $(shell grep '^torch==' constraints.txt)
 

@@ -1,0 +1,1 @@
+"""The film catalog, and a tour of what the mesh does with it."""
