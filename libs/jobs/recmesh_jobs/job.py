@@ -43,6 +43,9 @@ class Job:
         attempts: How often a worker has begun it.
         answer: Serialised answer, when it has succeeded.
         failure: Why there is none, when it has failed or expired.
+        continues: The job that it continues, when it does.
+        shown: Ids of the items that the chain which it continues has shown; read only where it is dispatched or
+            continued.
     """
 
     id: UUID
@@ -61,6 +64,8 @@ class Job:
     end_time: datetime | None = None
     answer: bytes | None = field(default=None, repr=False)
     failure: Failure | None = None
+    continues: UUID | None = None
+    shown: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class Dispatched:
     query: Query
     deadline: datetime
     create_time: datetime
+    shown: tuple[str, ...] = ()
+    """Ids of items that the chain which it continues has shown."""
 
 
 def encode_job(job: Job) -> bytes:
@@ -48,6 +50,7 @@ def encode_job(job: Job) -> bytes:
         query=Query.FromString(job.query),
         deadline=timestamp(job.deadline),
         create_time=timestamp(job.create_time),
+        shown_items=job.shown,
     ).SerializeToString()
 
 
@@ -68,6 +71,7 @@ def decode_job(body: bytes) -> Dispatched:
             query=message.query,
             deadline=message.deadline.ToDatetime(UTC),
             create_time=message.create_time.ToDatetime(UTC),
+            shown=tuple(message.shown_items),
         )
 
 

@@ -1,9 +1,11 @@
 """What the engine is asked, and what it answers. Plain values, no protobuf."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
+from recmesh_jobs.history import Event
 from recmesh_jobs.items import Vector
+from recmesh_kit.filters.tree import Condition
 from recmesh_worker.engine.titles import Resolution
 
 
@@ -13,6 +15,17 @@ class SeedKind(Enum):
     TITLE = "title"
     ITEM = "item"
     TEXT = "text"
+    HISTORY = "history"
+    ITEMS = "items"
+
+
+class Diversity(IntEnum):
+    """How varied an answer is. The numbers are the contract's."""
+
+    NONE = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
 
 
 class Fallback(Enum):
@@ -34,18 +47,28 @@ class ReasonKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineQuery:
-    """One query. `seed` is the title as typed, the item's id, or the text.
+    """One query. `seed` is the title as typed, the item's id, or the text; `items` are the ids of a basket.
 
     `vector` is the text's, of unit length; for a title it is used only when the title does not
     resolve (see `titles_to_encode`). Without it, texts and unknown titles are answered by popular
     items. `limit` is 1 or more, `exclude` holds item ids.
+
+    `history` is what the person did, the newest first: the seed of HISTORY, and what they have seen for all, which is
+    not answered unless `include_seen`. `filter` says which items may be answered; unless `strict_filter`, it is
+    relaxed when it leaves too few.
     """
 
     kind: SeedKind
-    seed: str
+    seed: str = ""
+    items: tuple[str, ...] = ()
     vector: Vector | None = None
     limit: int = 10
     exclude: frozenset[str] = frozenset()
+    history: tuple[Event, ...] = ()
+    include_seen: bool = False
+    filter: Condition | None = None
+    strict_filter: bool = False
+    diversity: Diversity = Diversity.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +106,7 @@ class Answer:
     `resolved` is the item that was asked about, for titles and items that are known.
     `confidence` in [0, 1] is how sure it is that the query was understood: that of the title, 1
     for a known item, calibrated from the best match for a text, 0 when popular items stand in.
+    `filter_relaxed`: the filter left too few, and the last ones do not match it.
     """
 
     results: tuple[Result, ...]
@@ -90,3 +114,4 @@ class Answer:
     confidence: float
     fallback: Fallback
     model: str
+    filter_relaxed: bool = False

@@ -27,7 +27,7 @@ from recmesh.recommender.v1 import query_pb2 as recmesh_dot_recommender_dot_v1_d
 from recmesh.recommender.v1 import recommendation_pb2 as recmesh_dot_recommender_dot_v1_dot_recommendation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"recmesh/events/v1/job_events.proto\x12\x11recmesh.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"recmesh/recommender/v1/query.proto\x1a+recmesh/recommender/v1/recommendation.proto\"\xd8\x01\n\rJobDispatched\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x63\x61talog\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12,\n\x05query\x18\x05 \x01(\x0b\x32\x1d.recmesh.recommender.v1.Query\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc2\x02\n\x06\x41nswer\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12/\n\x07results\x18\x02 \x03(\x0b\x32\x1e.recmesh.recommender.v1.Result\x12\x15\n\rresolved_item\x18\x03 \x01(\t\x12\x16\n\x0eresolved_title\x18\x04 \x01(\t\x12\x1a\n\x12resolve_confidence\x18\x05 \x01(\x01\x12\x41\n\x08\x66\x61llback\x18\x06 \x01(\x0e\x32/.recmesh.recommender.v1.Recommendation.Fallback\x12\x16\n\x0e\x66ilter_relaxed\x18\x07 \x01(\x08\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0f\n\x07variant\x18\t \x01(\t\x12\x30\n\x07timings\x18\n \x01(\x0b\x32\x1f.recmesh.recommender.v1.Timings\"M\n\x0cJobsFinished\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12,\n\x04jobs\x18\x02 \x03(\x0b\x32\x1e.recmesh.events.v1.FinishedJob\"\xa7\x02\n\x0b\x46inishedJob\x12\n\n\x02id\x18\x01 \x01(\x0c\x12;\n\x05state\x18\x02 \x01(\x0e\x32,.recmesh.recommender.v1.Recommendation.State\x12\x15\n\rattempt_count\x18\x03 \x01(\x05\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\x19.recmesh.events.v1.Answer\x12/\n\x05\x65rror\x18\x07 \x01(\x0b\x32 .recmesh.recommender.v1.JobError\"\x7f\n\x17RecommendationsFinished\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12\x42\n\x0frecommendations\x18\x03 \x03(\x0b\x32).recmesh.events.v1.FinishedRecommendation\"q\n\x16\x46inishedRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12;\n\x05state\x18\x03 \x01(\x0e\x32,.recmesh.recommender.v1.Recommendation.Stateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"recmesh/events/v1/job_events.proto\x12\x11recmesh.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"recmesh/recommender/v1/query.proto\x1a+recmesh/recommender/v1/recommendation.proto\"\xed\x01\n\rJobDispatched\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x63\x61talog\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12,\n\x05query\x18\x05 \x01(\x0b\x32\x1d.recmesh.recommender.v1.Query\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bshown_items\x18\x08 \x03(\t\"\xc2\x02\n\x06\x41nswer\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12/\n\x07results\x18\x02 \x03(\x0b\x32\x1e.recmesh.recommender.v1.Result\x12\x15\n\rresolved_item\x18\x03 \x01(\t\x12\x16\n\x0eresolved_title\x18\x04 \x01(\t\x12\x1a\n\x12resolve_confidence\x18\x05 \x01(\x01\x12\x41\n\x08\x66\x61llback\x18\x06 \x01(\x0e\x32/.recmesh.recommender.v1.Recommendation.Fallback\x12\x16\n\x0e\x66ilter_relaxed\x18\x07 \x01(\x08\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0f\n\x07variant\x18\t \x01(\t\x12\x30\n\x07timings\x18\n \x01(\x0b\x32\x1f.recmesh.recommender.v1.Timings\"M\n\x0cJobsFinished\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12,\n\x04jobs\x18\x02 \x03(\x0b\x32\x1e.recmesh.events.v1.FinishedJob\"\xa7\x02\n\x0b\x46inishedJob\x12\n\n\x02id\x18\x01 \x01(\x0c\x12;\n\x05state\x18\x02 \x01(\x0e\x32,.recmesh.recommender.v1.Recommendation.State\x12\x15\n\rattempt_count\x18\x03 \x01(\x05\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\x19.recmesh.events.v1.Answer\x12/\n\x05\x65rror\x18\x07 \x01(\x0b\x32 .recmesh.recommender.v1.JobError\"\x7f\n\x17RecommendationsFinished\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12\x42\n\x0frecommendations\x18\x03 \x03(\x0b\x32).recmesh.events.v1.FinishedRecommendation\"q\n\x16\x46inishedRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12;\n\x05state\x18\x03 \x01(\x0e\x32,.recmesh.recommender.v1.Recommendation.State\"b\n\rIndexAdvanced\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x1d\n\x15searchable_item_count\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recmesh.events.v1.job_event
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBDISPATCHED']._serialized_start=172
-  _globals['_JOBDISPATCHED']._serialized_end=388
-  _globals['_ANSWER']._serialized_start=391
-  _globals['_ANSWER']._serialized_end=713
-  _globals['_JOBSFINISHED']._serialized_start=715
-  _globals['_JOBSFINISHED']._serialized_end=792
-  _globals['_FINISHEDJOB']._serialized_start=795
-  _globals['_FINISHEDJOB']._serialized_end=1090
-  _globals['_RECOMMENDATIONSFINISHED']._serialized_start=1092
-  _globals['_RECOMMENDATIONSFINISHED']._serialized_end=1219
-  _globals['_FINISHEDRECOMMENDATION']._serialized_start=1221
-  _globals['_FINISHEDRECOMMENDATION']._serialized_end=1334
+  _globals['_JOBDISPATCHED']._serialized_end=409
+  _globals['_ANSWER']._serialized_start=412
+  _globals['_ANSWER']._serialized_end=734
+  _globals['_JOBSFINISHED']._serialized_start=736
+  _globals['_JOBSFINISHED']._serialized_end=813
+  _globals['_FINISHEDJOB']._serialized_start=816
+  _globals['_FINISHEDJOB']._serialized_end=1111
+  _globals['_RECOMMENDATIONSFINISHED']._serialized_start=1113
+  _globals['_RECOMMENDATIONSFINISHED']._serialized_end=1240
+  _globals['_FINISHEDRECOMMENDATION']._serialized_start=1242
+  _globals['_FINISHEDRECOMMENDATION']._serialized_end=1355
+  _globals['_INDEXADVANCED']._serialized_start=1357
+  _globals['_INDEXADVANCED']._serialized_end=1455
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,7 @@ class JobDispatched(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SHOWN_ITEMS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """1."""
     id: _builtins.bytes
@@ -56,6 +57,10 @@ class JobDispatched(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the job was stored."""
 
+    @_builtins.property
+    def shown_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the items that the chain has shown that this job continues: none of them is answered again."""
+
     def __init__(
         self,
         *,
@@ -66,10 +71,11 @@ class JobDispatched(_message.Message):
         query: _query_pb2.Query | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        shown_items: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "create_time", b"create_time", "deadline", b"deadline", "id", b"id", "query", b"query", "user", b"user", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "create_time", b"create_time", "deadline", b"deadline", "id", b"id", "query", b"query", "shown_items", b"shown_items", "user", b"user", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,3 +290,40 @@ class FinishedRecommendation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinishedRecommendation: _TypeAlias = FinishedRecommendation  # noqa: Y015
+
+@_typing.final
+class IndexAdvanced(_message.Message):
+    """The read model of one catalog has changed. Topic exchange `recommender.events`, routing key `index.{catalog}`. It says
+    how things stand and is told again now and then, so that a lost one does no harm. Of two, the one with the higher
+    `sequence` is newer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    CATALOG_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SEARCHABLE_ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1."""
+    catalog: _builtins.str
+    """The catalog's id."""
+    sequence: _builtins.int
+    """Rises with each change of the catalog's read model."""
+    searchable_item_count: _builtins.int
+    """As `Catalog.searchable_item_count`."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        catalog: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        searchable_item_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "searchable_item_count", b"searchable_item_count", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexAdvanced: _TypeAlias = IndexAdvanced  # noqa: Y015

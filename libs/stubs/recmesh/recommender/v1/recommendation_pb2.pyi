@@ -134,7 +134,8 @@ class Recommendation(_message.Message):
     """How sure it is that the seed was understood, 0 to 1. For a title: 1 when one of the item's titles is the same but
     for case, accents, punctuation and articles; below 0.5 when none fits and the words were used instead. For an
     item: 1 when it is known. For a text: how close the closest item comes; low when the text is in a language that
-    the encoder does not know.
+    the encoder does not know. For items: the share of them that is known. For a history: how much is known of what
+    the person likes, 0 for a new person.
     """
     fallback: Global___Recommendation.Fallback.ValueType
     """What answered when the seed alone could not."""
