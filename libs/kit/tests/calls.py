@@ -84,7 +84,7 @@ async def drain(call: Any) -> list[Any]:
     return [answer async for answer in call]
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Returns once the condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -33,7 +33,7 @@ def submitted(batcher: Batcher[int, int], *items: int) -> list[asyncio.Task[int]
 
 async def test_what_waits_while_a_batch_runs_is_the_next() -> None:
     work = Work()
-    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(5):
+    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(60):
         tasks = submitted(batcher, 1)
         await work.began.get()
         tasks += submitted(batcher, 2, 3, 4, 5)
@@ -46,7 +46,7 @@ async def test_what_waits_while_a_batch_runs_is_the_next() -> None:
 async def test_an_item_after_a_pause_is_done() -> None:
     work = Work()
     work.let_go(1000)
-    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(5):
+    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(60):
         # Submitted in the very step in which the one before came back.
         for item in range(1000):
             assert await batcher.submit(item) == item * 2
@@ -54,7 +54,7 @@ async def test_an_item_after_a_pause_is_done() -> None:
 
 async def test_each_item_has_its_own_error() -> None:
     work = Work()
-    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(5):
+    async with Batcher("x", work, max_batch=3, max_waiting=10) as batcher, asyncio.timeout(60):
         good, bad = submitted(batcher, 1, -1)
         work.let_go()
         assert await good == 2
@@ -68,7 +68,7 @@ async def test_a_run_that_raises_fails_its_items_and_no_others() -> None:
             raise OSError("away")
         return items
 
-    async with Batcher("x", run, max_batch=2, max_waiting=10) as batcher, asyncio.timeout(5):
+    async with Batcher("x", run, max_batch=2, max_waiting=10) as batcher, asyncio.timeout(60):
         results = await asyncio.gather(*submitted(batcher, 0, 1, 2), return_exceptions=True)
     assert [type(result) for result in results] == [OSError, OSError, int]
 
@@ -84,7 +84,7 @@ async def test_a_run_that_forgets_a_result_fails() -> None:
 
 async def test_too_many_are_refused() -> None:
     work = Work()
-    async with Batcher("x", work, max_batch=1, max_waiting=1) as batcher, asyncio.timeout(5):
+    async with Batcher("x", work, max_batch=1, max_waiting=1) as batcher, asyncio.timeout(60):
         first = submitted(batcher, 1)
         await work.began.get()
         second = submitted(batcher, 2)
@@ -98,7 +98,7 @@ async def test_too_many_are_refused() -> None:
 
 async def test_a_caller_that_goes_away_hurts_nobody() -> None:
     work = Work()
-    async with Batcher("x", work, max_batch=2, max_waiting=10) as batcher, asyncio.timeout(5):
+    async with Batcher("x", work, max_batch=2, max_waiting=10) as batcher, asyncio.timeout(60):
         running, beside = submitted(batcher, 1, 2)
         await work.began.get()
         [waiting] = submitted(batcher, 3)
@@ -115,7 +115,7 @@ async def test_workers_run_side_by_side() -> None:
     work = Work()
     async with (
         Batcher("x", work, max_batch=1, max_waiting=10, workers=2) as batcher,
-        asyncio.timeout(5),
+        asyncio.timeout(60),
     ):
         tasks = submitted(batcher, 1, 2, 3)
         await work.began.get()
@@ -127,7 +127,7 @@ async def test_workers_run_side_by_side() -> None:
 
 async def test_closing_finishes_what_was_taken() -> None:
     work = Work()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         batcher = Batcher("x", work, max_batch=1, max_waiting=10)
         tasks = submitted(batcher, 1, 2)
         await work.began.get()

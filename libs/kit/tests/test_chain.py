@@ -256,7 +256,7 @@ async def test_methods_to_come(kind: str) -> None:
 
 async def test_a_client_stream_to_come_is_not_read_first() -> None:
     async with running([catalogs()]) as channel:
-        call = stub(channel).ImportItems(metadata=EDITOR_CALL, timeout=5)
+        call = stub(channel).ImportItems(metadata=EDITOR_CALL, timeout=60)
         assert reason_of(await failure(call)) == "NOT_IMPLEMENTED"
 
 

@@ -21,7 +21,7 @@ async def asked(channel: grpc.aio.Channel, name: str = "") -> int:
 
 def watched(channel: grpc.aio.Channel, name: str = "") -> Any:
     request = health_pb2.HealthCheckRequest(service=name)
-    return health_of(channel).Watch(request, timeout=10)
+    return health_of(channel).Watch(request, timeout=60)
 
 
 async def test_it_serves_once_every_component_is_up() -> None:
@@ -114,7 +114,7 @@ async def test_waiting_until_it_serves() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await health.set("database", up=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
 
 

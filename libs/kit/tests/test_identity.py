@@ -53,7 +53,7 @@ class Auth(AuthServiceServicer):
 async def known(auth: Auth, key: str = "right") -> AsyncIterator[Identity]:
     async with (
         listening(Service(AUTH, auth)) as address,
-        Identity(address, AUTH, timeout_seconds=5, service_key=key) as identity,
+        Identity(address, AUTH, timeout_seconds=60, service_key=key) as identity,
     ):
         yield identity
 

@@ -18,7 +18,7 @@ def logged(program: str, level: str = "info", fmt: str = "json") -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.stderr == ""
     return done.stdout.splitlines()

@@ -90,7 +90,7 @@ async def fetch(url: str, query: str) -> list[object]:
 
 
 async def is_current(url: str, package: Package) -> bool:
-    async with Database(url, pool_size=1, timeout_seconds=5, application_name="x") as database:
+    async with Database(url, pool_size=1, timeout_seconds=60, application_name="x") as database:
         return await migrations.is_current(database, package.name, SCHEMA)
 
 

@@ -48,7 +48,7 @@ async def started(held: Held, health: Health, drain_seconds: float) -> tuple[Any
 
 async def test_a_stop_lets_calls_in_hand_end() -> None:
     held, health = Held(), Health(())
-    server, settings, channel = await started(held, health, 10)
+    server, settings, channel = await started(held, health, 100)
     async with channel:
         call = asyncio.ensure_future(stub(channel).GetCatalog(FILMS, metadata=CALLER))
         await held.begun.wait()
@@ -58,11 +58,11 @@ async def test_a_stop_lets_calls_in_hand_end() -> None:
         # Told while the call is still in hand.
         assert (await watch.read()).status == NOT_SERVING
         assert not call.done()
-        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=5))
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=60))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         held.release.set()
         assert (await call).name == "catalogs/films"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await stopping
 
 
@@ -72,7 +72,7 @@ async def test_a_stop_cuts_off_what_takes_too_long() -> None:
     async with channel:
         call = asyncio.ensure_future(stub(channel).GetCatalog(FILMS, metadata=CALLER))
         await held.begun.wait()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await shut_down(server, settings, health)
             error = await failure(call)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
@@ -80,7 +80,7 @@ async def test_a_stop_cuts_off_what_takes_too_long() -> None:
 
 async def test_what_waits_is_let_go_before_the_drain() -> None:
     held, health = Held(), Health(())
-    server, settings, channel = await started(held, health, 10)
+    server, settings, channel = await started(held, health, 100)
 
     async def let_go() -> None:
         assert not health.serving
@@ -89,7 +89,7 @@ async def test_what_waits_is_let_go_before_the_drain() -> None:
     async with channel:
         call = asyncio.ensure_future(stub(channel).GetCatalog(FILMS, metadata=CALLER))
         await held.begun.wait()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await shut_down(server, settings, health, let_go)
         assert (await call).name == "catalogs/films"
 
@@ -103,17 +103,17 @@ async def test_a_failed_preparation_does_not_keep_the_server_up() -> None:
     async with channel:
         with pytest.raises(ValueError, match="no"):
             await shut_down(server, settings, health, fail)
-        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=5))
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=60))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_watcher_of_health_does_not_hold_up_the_stop() -> None:
     health = Health(())
-    server, settings, channel = await started(Held(), health, 10)
+    server, settings, channel = await started(Held(), health, 100)
     async with channel:
         watch = health_of(channel).Watch(health_pb2.HealthCheckRequest())
         await watch.read()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             await shut_down(server, settings, health)
 
 
@@ -135,7 +135,7 @@ PROGRAM = """
 
     async def main():
         service = Service(pb.DESCRIPTOR.services_by_name["CatalogService"], Catalogs())
-        settings = ServiceSettings(listen="127.0.0.1:0", drain_seconds=10)
+        settings = ServiceSettings(listen="127.0.0.1:0", drain_seconds=100)
         await serve(settings, [service], verifier=verifier, health=Health(()))
         print("closed", flush=True)
 
@@ -154,7 +154,7 @@ async def test_a_signal_ends_the_process_in_order(number: signal.Signals) -> Non
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while "port=" not in (line := (await process.stdout.readline()).decode()):
                 assert line, "it ended before it listened"
             port = line.partition("port=")[2].split()[0]

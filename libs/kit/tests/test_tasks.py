@@ -57,7 +57,7 @@ async def test_a_loop_goes_on_after_a_failure() -> None:
             enough.set()
 
     with capture_logs() as logs:
-        async with Background() as background, asyncio.timeout(5):
+        async with Background() as background, asyncio.timeout(60):
             background.loop("poll", function, every=0.001)
             await enough.wait()
     [line] = [line for line in logs if line["event"] == "background loop failed"]
@@ -67,7 +67,7 @@ async def test_a_loop_goes_on_after_a_failure() -> None:
 async def test_an_event_wakes_a_loop() -> None:
     wake = asyncio.Event()
     calls: asyncio.Queue[None] = asyncio.Queue()
-    async with Background() as background, asyncio.timeout(5):
+    async with Background() as background, asyncio.timeout(60):
 
         async def function() -> None:
             calls.put_nowait(None)
@@ -87,7 +87,7 @@ async def test_an_event_set_during_a_call_is_not_lost() -> None:
             wake.set()
         calls.put_nowait(None)
 
-    async with Background() as background, asyncio.timeout(5):
+    async with Background() as background, asyncio.timeout(60):
         background.loop("poll", function, every=3600, wake=wake)
         await calls.get()
         await calls.get()

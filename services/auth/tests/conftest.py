@@ -126,7 +126,7 @@ class Auth:
 
     async def somebody_waits(self) -> None:
         """Returns once a transaction waits for another's lock."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await self.sql(_WAITING) == [(0,)]:  # noqa: ASYNC110 - the server does not tell
                 await asyncio.sleep(0.01)
 
@@ -143,7 +143,7 @@ async def database_url(postgres: PostgresServer, database_name: str) -> str:
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with Database(
-        database_url, pool_size=10, timeout_seconds=5, application_name="test"
+        database_url, pool_size=10, timeout_seconds=60, application_name="test"
     ) as database:
         yield database
 

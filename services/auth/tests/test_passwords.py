@@ -2,6 +2,8 @@ import asyncio
 import threading
 import time
 
+from argon2 import extract_parameters
+
 from recmesh_auth.sign_ins.passwords import Passwords
 
 
@@ -19,7 +21,9 @@ async def test_no_hash_takes_as_long_as_a_wrong_password() -> None:
         for _ in range(15):
             wrong.append(await processor_seconds(passwords, kept))
             unknown.append(await processor_seconds(passwords, None))
-    assert 0.5 < min(unknown) / min(wrong) < 2
+        # What is not computed costs a thousandth. The bounds leave room for the machine's caches.
+        assert 0.2 < min(unknown) / min(wrong) < 5
+        assert extract_parameters(passwords._decoy) == extract_parameters(kept)
 
 
 async def test_at_most_two_are_computed_at_a_time() -> None:

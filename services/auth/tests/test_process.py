@@ -2,7 +2,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from localmesh.databases import PostgresServer
+from localmesh.ports import free_ports
 from recmesh.auth.v1.auth_service_pb2 import LoginRequest, RegisterRequest
 from recmesh.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 from recmesh.auth.v1.user_pb2 import RoleGrant
@@ -27,7 +27,7 @@ from services.auth.tests.conftest import WORKER_KEY, signed_in
 Environment = dict[str, str]
 EMAIL = "first-admin@example.com"
 PASSWORD = "the-first-password"
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 @pytest.fixture
@@ -37,9 +37,7 @@ async def environment(
     """What the process is told. Its database is empty."""
     name = f"{database_name}_auth_process"
     urls = await postgres.create_database(name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     yield {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),

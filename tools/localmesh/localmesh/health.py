@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-_ASK_SECONDS = 2.0
+_ASK_SECONDS = 10.0
 _OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 

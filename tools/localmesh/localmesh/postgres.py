@@ -141,7 +141,8 @@ class Postgres:
         deadline = time.monotonic() + START_LIMIT / 2
         while (pid := self._server_pid()) is not None:
             if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGQUIT)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)
                 deadline += START_LIMIT
             await asyncio.sleep(POLL_SECONDS)
         self._pid_file.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ SCHEMAS = {
 GUESTS = {"recmesh_worker": "recmesh_recommender"}
 """Role without a schema -> the role whose tables it works with."""
 ROLES = (*SCHEMAS, *GUESTS)
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 30.0
 _LOCK_KEY = 0x7265636D657368
 """Held by whoever provisions: concurrent ALTERs of one role fail in PostgreSQL."""
 

@@ -4,12 +4,16 @@
 admin's; `AMQP_URL` is one vhost, and so for runs with one process only.
 """
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +21,19 @@ import pytest
 
 from localmesh.children import launcher, log_tail
 from localmesh.databases import PostgresServer
+from localmesh.errors import MeshError
 from localmesh.paths import checkout_paths, private_dir
+from localmesh.ports import Ports, require_free
 
 HOST_VARIABLE = "RECMESH_TEST_HOST"
-_ANSWER_SECONDS = 120.0
+_ANSWER_SECONDS = 300.0
+"""More than the limits of what the host starts, so that its error is the one that is told."""
 _STOP_SECONDS = 60.0
 _SPARE_VHOSTS = 4
 """For test processes that take the place of crashed ones."""
+_MESH_OFFSETS = range(-40_000, -35_700, 50)
+"""Of meshes in tests: no two share a port, and all ports are below those that `free_ports` gives."""
+_SHARES = 8
 _host_key = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
@@ -93,9 +103,37 @@ def amqp_url(worker_index: int) -> str:
 
 
 @pytest.fixture(scope="session")
+def free_offset(worker_index: int) -> Callable[[], int]:
+    """Finds a port offset for a mesh of the test's own.
+
+    Each test process has offsets that no other one takes, however long a mesh needs to listen.
+    """
+    share = list(_MESH_OFFSETS[worker_index % _SHARES :: _SHARES])
+    # Another run on this machine begins elsewhere.
+    random.shuffle(share)
+    offsets = itertools.cycle(share)
+
+    def find() -> int:
+        for offset in itertools.islice(offsets, len(share)):
+            with suppress(MeshError):
+                require_free(_listening(Ports(offset)))
+                return offset
+        pytest.fail("no offset has all of its ports free", pytrace=False)
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def worker_index() -> int:
     """The number of this test process, from 0."""
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+def _listening(ports: Ports) -> dict[str, int]:
+    """What a mesh with two workers listens on."""
+    services = (ports.auth, ports.catalog, ports.recommender, ports.worker(0), ports.worker(1))
+    servers = (ports.postgres, ports.rabbitmq, ports.rabbitmq_nodes)
+    return {str(port): port for port in services + servers}
 
 
 def _ask(server: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from localmesh.paths import private_dir
 from localmesh.ports import HOST, address
 
 ADMIN = "recmesh_admin"
-START_LIMIT = 90.0
+START_LIMIT = 120.0
 NODE = "recmesh@localhost"
 MISSING = (
     "RabbitMQ is not installed: run `apt-get install rabbitmq-server`, or set AMQP_URL to a "
@@ -103,7 +103,7 @@ class RabbitMQ:
     async def ready(self) -> bool:
         """Whether the node greets a client."""
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 reader, writer = await asyncio.open_connection(HOST, self.port)
                 try:
                     writer.write(_PROTOCOL_HEADER)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -109,5 +110,6 @@ async def await_predecessors(paths: Paths) -> None:
     while left := [(pid, since) for pid, since in left if born(pid) == since]:
         if time.monotonic() > deadline:
             for pid, _ in left:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         await asyncio.sleep(0.1)

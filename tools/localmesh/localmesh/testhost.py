@@ -41,6 +41,8 @@ class RunServers:
         self._folder = folder
         self._vhosts = vhosts
         self._vault = Vault(folder / "secrets")
+        # Together: the servers may start at the same time.
+        self._ports = free_ports(3)
         self._children: list[Child] = []
         self._tasks: dict[str, asyncio.Task[Facts]] = {}
 
@@ -74,7 +76,7 @@ class RunServers:
         else:
             server = Postgres(
                 folder=self._folder / "postgres",
-                port=free_ports(1)[0],
+                port=self._ports[0],
                 password=self._vault.password("postgres"),
                 log=self._folder / "postgres.log",
                 lasting=False,
@@ -89,7 +91,7 @@ class RunServers:
         return {"admin_url": admin_url, "passwords": passwords}
 
     async def _rabbitmq(self) -> Facts:
-        port, nodes_port = free_ports(2)
+        _, port, nodes_port = self._ports
         node = RabbitMQ(
             folder=self._folder / "rabbitmq",
             port=port,

@@ -1,6 +1,5 @@
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -10,9 +9,6 @@ from typing import Any
 
 import psutil
 import pytest
-
-from localmesh.errors import MeshError
-from localmesh.ports import Ports, require_free
 
 STAND_IN = """
 import json, os, signal, sys, threading
@@ -35,7 +31,8 @@ def main(name):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     server = grpc.server(ThreadPoolExecutor(2))
     servicer = health.HealthServicer()
-    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    status = "NOT_SERVING" if Path(f"{name}.unready").exists() else "SERVING"
+    servicer.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(status))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     server.add_insecure_port(os.environ["RECMESH_LISTEN"])
     server.start()
@@ -47,9 +44,9 @@ def main(name):
 class Checkout:
     """A folder with stand-ins for the services, in which meshes are run by the command line."""
 
-    def __init__(self, root: Path, person: dict[str, str]) -> None:
+    def __init__(self, root: Path, offset: int, person: dict[str, str]) -> None:
         self.root = root
-        self.offset = free_offset()
+        self.offset = offset
         self.person = {
             "PATH": os.environ["PATH"],
             "HOME": str(root),
@@ -68,7 +65,11 @@ class Checkout:
 
     def spawn(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(  # noqa: S603 - a list, no shell
-            [sys.executable, "-m", "localmesh", "--root", str(self.root), *arguments],
+            [
+                # What runs in a shell's background ignores Ctrl-C, and hands that on.
+                *("env", "--default-signal=INT"),
+                *(sys.executable, "-m", "localmesh", "--root", str(self.root), *arguments),
+            ],
             env=self.person,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -80,7 +81,7 @@ class Checkout:
     def call(self, *arguments: str) -> tuple[int, str]:
         with self.spawn(*arguments) as process:
             try:
-                output, _ = process.communicate(timeout=100)
+                output, _ = process.communicate(timeout=400)
             except subprocess.TimeoutExpired:
                 process.terminate()
                 raise
@@ -106,13 +107,17 @@ class Checkout:
                 found.append(" ".join(words))
         return found
 
+    def ended(self) -> None:
+        """Wait until nothing runs: what was killed is yet to be seen to end."""
+        self.until(lambda: not self.processes())
+
     def pid(self, name: str) -> int:
         """The process of a member that is healthy."""
         self.until(lambda: self.member(name)["state"] == "healthy")
         pid: int = self.member(name)["pid"]
         return pid
 
-    def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait for a condition. A file that is not there yet counts as no."""
         deadline = time.monotonic() + seconds
         while True:
@@ -126,34 +131,25 @@ class Checkout:
 
     def clean_up(self) -> None:
         self.call("down")
-        self.until(lambda: not self.processes())
-
-
-def free_offset() -> int:
-    while True:
-        offset = random.randrange(-39_000, -24_000, 100)  # noqa: S311 - no secret
-        ports = Ports(offset)
-        services = [ports.auth, ports.catalog, ports.recommender, ports.worker(0), ports.worker(1)]
-        servers = [ports.postgres, ports.rabbitmq, ports.rabbitmq_nodes]
-        try:
-            require_free({str(port): port for port in services + servers})
-        except MeshError:
-            continue
-        return offset
+        self.ended()
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+def checkout(tmp_path: Path, free_offset: Callable[[], int]) -> Iterator[Checkout]:
     """Its mesh starts no RabbitMQ: the stand-ins need none."""
-    checkout = Checkout(tmp_path, {"AMQP_URL": "amqp://nobody:nothing@127.0.0.1:1/none"})
+    person = {"AMQP_URL": "amqp://nobody:nothing@127.0.0.1:1/none"}
+    checkout = Checkout(tmp_path, free_offset(), person)
     yield checkout
     checkout.clean_up()
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+def mesh(
+    tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
+) -> Iterator[Checkout]:
     """A whole mesh with two workers that is up."""
-    checkout = Checkout(tmp_path_factory.mktemp("mesh"), {"RECMESH_LOG_LEVEL": "debug"})
+    folder = tmp_path_factory.mktemp("mesh")
+    checkout = Checkout(folder, free_offset(), {"RECMESH_LOG_LEVEL": "debug"})
     code, output = checkout.call("up", "--workers", "2")
     assert code == 0, output
     yield checkout

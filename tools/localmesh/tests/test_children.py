@@ -13,7 +13,7 @@ from localmesh.children import Child, Spec
 from localmesh.errors import MeshError
 
 
-def child(tmp_path: Path, code: str, stop_limit: float = 10) -> Child:
+def child(tmp_path: Path, code: str, stop_limit: float = 60) -> Child:
     return Child(
         Spec(
             name="trial",
@@ -51,11 +51,11 @@ async def test_program_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     deaf = child(
         tmp_path,
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "print('ready', flush=True); time.sleep(60)",
+        "print('ready', flush=True); time.sleep(600)",
         stop_limit=0.2,
     )
     deaf.start()
-    await deaf.become_ready(says_ready(deaf), limit=10)
+    await deaf.become_ready(says_ready(deaf), limit=60)
     await deaf.stop()
     assert deaf.returncode == -signal.SIGKILL
 
@@ -63,12 +63,12 @@ async def test_program_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 async def test_what_the_program_started_ends_with_it(tmp_path: Path) -> None:
     parent = child(
         tmp_path,
-        "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid)",
+        "import subprocess; p = subprocess.Popen(['sleep', '600']); print(p.pid)",
     )
     parent.start()
-    await parent.complete(limit=10)
+    await parent.complete(limit=60)
     grandchild = int(log_of(parent))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while alive(grandchild):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -78,12 +78,12 @@ async def test_early_death_is_told_with_the_end_of_the_log(tmp_path: Path) -> No
     dying = child(tmp_path, "import sys; sys.exit('last words')")
     dying.start()
     with pytest.raises(MeshError, match=r"(?s)trial ended with 1.*last words") as told:
-        await dying.become_ready(never, limit=10)
+        await dying.become_ready(never, limit=60)
     assert len(str(told.value).splitlines()) == 2
 
 
 async def test_program_that_never_gets_ready_is_told(tmp_path: Path) -> None:
-    slow = child(tmp_path, "import time; time.sleep(60)")
+    slow = child(tmp_path, "import time; time.sleep(600)")
     slow.start()
     with pytest.raises(MeshError, match="trial not ready in 0 s"):
         await slow.become_ready(never, limit=0.1)
