@@ -8,7 +8,7 @@ from recmesh_client.data.catalog import Catalog, Visibility
 from recmesh_client.data.interaction import Interaction, InteractionBatch, InteractionType, Purge
 from recmesh_client.data.item import FoundItem, Item, ItemChanges
 from recmesh_client.data.model import Model, ModelState
-from recmesh_client.data.query import Diversity, Order, Query
+from recmesh_client.data.query import Diversity, Order, Query, QueryFields
 from recmesh_client.data.queue import DeadLetter, Queue, QueueStats
 from recmesh_client.data.recommendation import (
     Batch,
@@ -100,6 +100,7 @@ __all__ = [
     "PublicKey",
     "Purge",
     "Query",
+    "QueryFields",
     "Queue",
     "QueueStats",
     "Reason",

@@ -82,6 +82,8 @@ class Client(Blocking):
     get_recommendation = waiting(AsyncClient.get_recommendation)
     list_recommendations = paged(AsyncClient.list_recommendations)
     watch = streamed(AsyncClient.watch)
+    wait_for = waiting(AsyncClient.wait_for)
+    recommend_again = waiting(AsyncClient.recommend_again)
     continue_recommendation = waiting(AsyncClient.continue_recommendation)
     cancel_recommendation = waiting(AsyncClient.cancel_recommendation)
     delete_recommendation = waiting(AsyncClient.delete_recommendation)

@@ -18,6 +18,6 @@ async def fake() -> AsyncIterator[Fake]:
 async def client(fake: Fake) -> AsyncIterator[AsyncClient]:
     """A client of the fake that holds a token and repeats fast."""
     async with AsyncClient.connect(
-        fake.target, credentials=Token("t"), retry=Retry(base=0.001), timeout=10, stream_timeout=10
+        fake.target, credentials=Token("t"), retry=Retry(base=0.001), timeout=30, stream_timeout=30
     ) as connected:
         yield connected

@@ -152,7 +152,7 @@ async def test_closing_ends_the_calls_of_other_threads(fake: Fake) -> None:
     fake.script("GetCatalog", hang)
     client = await asyncio.to_thread(connected, fake)
     waiting = asyncio.create_task(asyncio.to_thread(client.get_catalog, "films"))
-    await asyncio.wait_for(hang.asked.wait(), 10)
+    await asyncio.wait_for(hang.asked.wait(), 30)
     await asyncio.to_thread(client.close)
     with pytest.raises(Cancelled):
         await waiting

@@ -94,6 +94,23 @@ async def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Pat
         retry = Retry(attempts=1)
         async with AsyncClient.connect(fake.target, tls=tls, retry=retry) as client:
             with pytest.raises(Unavailable):
-                await client.get_catalog("films", timeout=5)
+                await client.get_catalog("films", timeout=30)
+    await fake.stop()
+    fake.verify()
+
+
+async def test_tls_with_a_self_signed_certificate() -> None:
+    chain, key = pem(certificate("server"))
+    fake = Fake()
+    fake.credentials = grpc.ssl_server_credentials([(key, chain)])
+    await fake.start()
+    fake.script("GetCatalog", WireCatalog(name="catalogs/films"))
+    async with AsyncClient.connect(fake.target, tls=Tls(ca=chain)) as client:
+        assert (await client.get_catalog("films")).id == "films"
+    other, _ = pem(certificate("server"))
+    retry = Retry(attempts=1)
+    async with AsyncClient.connect(fake.target, tls=Tls(ca=other), retry=retry) as client:
+        with pytest.raises(Unavailable):
+            await client.get_catalog("films", timeout=30)
     await fake.stop()
     fake.verify()

@@ -44,6 +44,7 @@ ANSWERS: dict[str, Message] = {
     "ListItems": ListItemsResponse(items=[ITEM]),
     "GetItem": ITEM,
     "UpdateItem": ITEM,
+    "ContinueRecommendation": ANSWER,
     "CreateRecommendation": ANSWER,
     "WatchRecommendation": ANSWER,
     "WriteInteraction": Interaction(),

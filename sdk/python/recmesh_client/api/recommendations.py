@@ -18,9 +18,10 @@ from recmesh_client.convert.recommendation import (
 )
 from recmesh_client.data.query import Order, Query, QueryFields
 from recmesh_client.data.recommendation import Batch, Job, Recommendation, State
-from recmesh_client.errors import Cancelled, JobFailed
+from recmesh_client.errors import Cancelled, DeadlineExceeded, JobFailed
 from recmesh_client.pages import AsyncPages
 from recmesh_client.reasons import ErrorReason
+from recmesh_client.wire.retry import Deadline
 
 
 class Recommendations(Api):
@@ -79,7 +80,9 @@ class Recommendations(Api):
         timeout: float | None = None,
         **query: Unpack[QueryFields],
     ) -> Recommendation:
-        """Asks and does not wait: watch or get the job for its answer. Arguments and errors as of `recommend`."""
+        """Asks and does not wait: `wait_for` or `watch` the job for its answer. Arguments and errors as of `recommend`,
+        but for those of the job's end.
+        """
         order = Order(Query(**query), user, session, deadline, request_id)
         method = self._wire.recommender.CreateRecommendation
         return from_recommendation(await self._call(method, _create(order, catalog), timeout))
@@ -147,6 +150,57 @@ class Recommendations(Api):
                 yield now
             last = now
 
+    async def wait_for(self, job: Job, *, timeout: float | None = None) -> Recommendation:
+        """The answer of a job that was created, continued or left behind: watches it to its end. Raises as `recommend`
+        does.
+        """
+        return await self._end(job, Deadline(self._wire.timeout if timeout is None else timeout))
+
+    async def recommend_again(
+        self,
+        job: Job,
+        *,
+        limit: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Recommendation:
+        """Again, without what was shown, and waits for the answer: `continue_recommendation` and `wait_for` in one.
+        At the end of the catalog there are no results.
+
+        Args:
+            job: A job that has succeeded.
+            limit: How many results; 0: as before.
+            request_id: Makes a repeat harmless; default one that is made here.
+            timeout: Seconds; default the client's.
+
+        Raises:
+            NotFound: There is no such job.
+            FailedPrecondition: It has not succeeded.
+            RecmeshError: What else `recommend` raises.
+        """
+        deadline = Deadline(self._wire.timeout if timeout is None else timeout)
+        again = await self.continue_recommendation(
+            job, limit=limit, request_id=request_id, timeout=deadline.seconds()
+        )
+        return await self._end(again, deadline)
+
+    async def _end(self, job: Job, deadline: Deadline) -> Recommendation:
+        last: Recommendation | None = None
+        try:
+            async for seen in self.watch(job, timeout=deadline.seconds()):
+                last = seen
+        except DeadlineExceeded as error:
+            request_id = error.request_id
+        else:
+            assert last is not None, "a watch ends with an end state"
+            return _succeeded(last)
+        raise DeadlineExceeded(
+            "The job has not ended in time; it lives on.",
+            reason=ErrorReason.JOB_NOT_FINISHED,
+            metadata={"recommendation": job_name(job)},
+            request_id=request_id,
+        )
+
     async def continue_recommendation(
         self,
         job: Job,
@@ -156,7 +210,8 @@ class Recommendations(Api):
         timeout: float | None = None,
     ) -> Recommendation:
         """Again, without what was shown: a new job with the same query, whose results repeat none of the chain that it
-        continues. Watch or get it for its answer. Raises NotFound, FailedPrecondition, TooManyJobs.
+        continues. Wait for or watch it for its answer. Raises NotFound, FailedPrecondition when the job has not
+        succeeded, TooManyJobs.
         """
         request = pb.ContinueRecommendationRequest(
             name=job_name(job), limit=limit, request_id=request_id or str(uuid.uuid4())
