@@ -1,7 +1,9 @@
 """What a person did lately, as the recommender's read model hands it to a worker."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
 from datetime import datetime
+from typing import NamedTuple
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 
@@ -17,9 +19,8 @@ SEEN_TYPES = frozenset(
 """What makes an item seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a person did with an item, the latest of its type.
+class Event(NamedTuple):
+    """What a person did with an item, the latest of its type. A tuple, as a batch of jobs has thousands of them.
 
     Attributes:
         item: The item's id; the item may be unknown.

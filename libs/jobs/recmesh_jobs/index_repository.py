@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.items import IndexedItem, Vector
-from recmesh_jobs.models import index_states, item_index, item_likes
+from recmesh_jobs.models import SEARCHABLE, index_states, item_index
 
 _FLOAT = np.dtype("<f4")
 
@@ -38,7 +38,7 @@ _UPSERT = text(
     "WHERE i.revision < excluded.revision"
 )
 _BURY = text(
-    "UPDATE recommender.item_index SET deleted = true, vector = NULL, popularity = 0, seq = :seq + 1 "
+    "UPDATE recommender.item_index SET deleted = true, vector = NULL, seq = :seq + 1 "
     "WHERE catalog = :catalog AND encoder = :encoder AND NOT deleted"
     " AND item <> ALL(CAST(:kept AS text[]))"
 )
@@ -106,17 +106,42 @@ class IndexRepository:
         return list(found.scalars())
 
     async def bury(self, catalog: str, kept: Collection[str] = ()) -> None:
-        """Turns a catalog's items, but for those kept, into tombstones that nobody likes. Revisions go on in a new
-        catalog of that name.
+        """Turns a catalog's items, but for those kept, into tombstones. Revisions go on in a new catalog of that
+        name.
         """
         before = await self._next_seq(catalog, 1)
         values = {"catalog": catalog, "encoder": self._encoder, "seq": before, "kept": list(kept)}
         await self._session.execute(_BURY, values)
-        await self._session.execute(
-            delete(item_likes).where(
-                item_likes.c.catalog == catalog, item_likes.c.item.not_in(kept)
+
+    async def all_last_seqs(self) -> Mapping[str, int]:
+        """How far the read model of every catalog is."""
+        found = await self._session.execute(
+            select(index_states.c.catalog, index_states.c.last_seq).where(
+                index_states.c.encoder == self._encoder
             )
         )
+        return {row.catalog: row.last_seq for row in found}
+
+    async def searchable(self, catalog: str) -> tuple[int, int]:
+        """How far the read model of a catalog is, and how many items can be recommended at that point: those that are
+        embedded, and neither deleted nor hidden. (0, 0) for an unknown one.
+        """
+        count = (
+            select(func.count())
+            .where(
+                item_index.c.catalog == catalog,
+                item_index.c.encoder == self._encoder,
+                text(SEARCHABLE),
+            )
+            .scalar_subquery()
+        )
+        found = await self._session.execute(
+            select(index_states.c.last_seq, count).where(
+                index_states.c.catalog == catalog, index_states.c.encoder == self._encoder
+            )
+        )
+        row = found.first()
+        return (0, 0) if row is None else (row[0], row[1])
 
     async def last_seqs(self, catalogs: Collection[str]) -> Mapping[str, int]:
         """How far the read model of each catalog is; unknown ones are left out."""

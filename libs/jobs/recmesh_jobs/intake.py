@@ -12,9 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.job import Job
+from recmesh_jobs.states import Lane
 
-REDISPATCH_SECONDS = 10
-"""How long after its dispatch a job that nobody has claimed is dispatched again."""
+REDISPATCH_SECONDS = {Lane.INTERACTIVE: 10, Lane.BULK: 60, Lane.SUSPECT: 10}
+"""How long after its dispatch a job that nobody has claimed is dispatched again; a bulk job waits its turn for long."""
 _MIDNIGHT = timedelta(minutes=1)
 """Around midnight a request id is kept under both days, so that it stays unique across the partitions; longer than
 clocks are apart and transactions take."""
@@ -35,14 +36,16 @@ _FORGET = text(
 )
 _INSERT = text(
     "INSERT INTO recommender.jobs (id, catalog, user_id, session, lane, state, version, query, deadline, "
-    "create_time, expire_time, dispatch_time, dispatches, attempts) "
+    "create_time, expire_time, dispatch_time, dispatches, attempts, continues, shown) "
     "SELECT id, catalog, user_id, session, lane, 1, version, query, deadline, create_time, expire_time, "
-    "create_time + make_interval(secs => :redispatch), 1, 0 "
+    "dispatch_time, 1, 0, continues, shown "
     "FROM unnest(CAST(:ids AS uuid[]), CAST(:catalogs AS text[]), CAST(:users AS text[]), "
     "CAST(:sessions AS text[]), CAST(:lanes AS smallint[]), CAST(:versions AS smallint[]), "
     "CAST(:queries AS bytea[]), CAST(:deadlines AS timestamptz[]), CAST(:created AS timestamptz[]), "
-    "CAST(:expires AS timestamptz[])) "
-    "AS v(id, catalog, user_id, session, lane, version, query, deadline, create_time, expire_time)"
+    "CAST(:expires AS timestamptz[]), CAST(:redispatches AS timestamptz[]), CAST(:continued AS uuid[]), "
+    "CAST(:shown AS bytea[])) "
+    "AS v(id, catalog, user_id, session, lane, version, query, deadline, create_time, expire_time, "
+    "dispatch_time, continues, shown)"
 )
 
 
@@ -100,13 +103,14 @@ async def store(session: AsyncSession, submissions: Sequence[Submission]) -> lis
     return stored
 
 
-async def find(session: AsyncSession, submission: Submission) -> Stored | None:
-    """The earlier job that a submission repeats; None when there is none, and nothing is stored."""
-    if submission.key is None:
-        return None
-    known = await _known(session, {submission.key: submission})
-    found = known.get(submission.key)
-    return None if found is None else _outcome(submission, found[0])
+async def find(session: AsyncSession, submissions: Sequence[Submission]) -> list[Stored | None]:
+    """The earlier jobs that submissions repeat, None for those that repeat none; nothing is stored."""
+    firsts = {s.key: s for s in submissions if s.key is not None}
+    known = await _known(session, firsts) if firsts else {}
+    return [
+        None if s.key is None or s.key not in known else _outcome(s, known[s.key][0])
+        for s in submissions
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,10 @@ async def _insert(session: AsyncSession, jobs: Sequence[Job]) -> None:
             "deadlines": [job.deadline for job in jobs],
             "created": [job.create_time for job in jobs],
             "expires": [job.expire_time for job in jobs],
-            "redispatch": REDISPATCH_SECONDS,
+            "redispatches": [
+                job.create_time + timedelta(seconds=REDISPATCH_SECONDS[job.lane]) for job in jobs
+            ],
+            "continued": [job.continues for job in jobs],
+            "shown": [job.shown or None for job in jobs],
         },
     )

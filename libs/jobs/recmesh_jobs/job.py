@@ -44,8 +44,8 @@ class Job:
         answer: Serialised answer, when it has succeeded.
         failure: Why there is none, when it has failed or expired.
         continues: The job that it continues, when it does.
-        shown: Ids of the items that the chain which it continues has shown; read only where it is dispatched or
-            continued.
+        shown: Ids of the items that the chain which it continues has shown, as `recmesh_jobs.shown` packs them; read
+            only where it is dispatched or continued.
     """
 
     id: UUID
@@ -65,7 +65,7 @@ class Job:
     answer: bytes | None = field(default=None, repr=False)
     failure: Failure | None = None
     continues: UUID | None = None
-    shown: tuple[str, ...] = field(default=(), repr=False)
+    shown: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

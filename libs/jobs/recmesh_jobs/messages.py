@@ -16,6 +16,7 @@ from recmesh.events.v1 import job_events_pb2 as events
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh_jobs.job import VERSION, Ended, Failure, Job
+from recmesh_jobs.shown import unpack
 from recmesh_jobs.states import State
 from recmesh_kit import names
 
@@ -50,7 +51,7 @@ def encode_job(job: Job) -> bytes:
         query=Query.FromString(job.query),
         deadline=timestamp(job.deadline),
         create_time=timestamp(job.create_time),
-        shown_items=job.shown,
+        shown_items=unpack(job.shown),
     ).SerializeToString()
 
 

@@ -55,9 +55,13 @@ jobs = Table(
     Column("answer", LargeBinary),
     Column("error_reason", Integer),
     Column("error_message", Text),
+    Column("continues", Uuid),
+    Column("shown", LargeBinary, comment="what the chain that it continues has shown"),
     Index("ix_jobs_user", "catalog", "user_id", "id"),
     Index("ix_jobs_session", "catalog", "session", "id", postgresql_where=text("session <> ''")),
-    Index("ix_jobs_unfinished", "state", "dispatch_time", postgresql_where=text("state <= 2")),
+    Index(
+        "ix_jobs_unfinished", "state", "lane", "dispatch_time", postgresql_where=text("state <= 2")
+    ),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -100,6 +104,9 @@ index_states = Table(
     PrimaryKeyConstraint("catalog", "encoder"),
 )
 
+SEARCHABLE = "NOT deleted AND NOT hidden AND vector IS NOT NULL"
+"""Which items can be recommended; by the index of that name they are counted."""
+
 # A row an item and encoder: vectors of two encoders never mix, and a new encoder fills its rows beside the old ones.
 item_index = Table(
     "item_index",
@@ -126,6 +133,7 @@ item_index = Table(
     Column("vector", LargeBinary, comment="float32, little-endian"),
     PrimaryKeyConstraint("catalog", "encoder", "item"),
     Index("ix_item_index_seq", "catalog", "encoder", "seq"),
+    Index("ix_item_index_searchable", "catalog", "encoder", postgresql_where=text(SEARCHABLE)),
 )
 
 # Who likes what, a row a person and item, so that an event that comes twice or late counts once. An item's popularity
@@ -136,5 +144,21 @@ item_likes = Table(
     Column("catalog", Text, nullable=False),
     Column("item", Text, nullable=False),
     Column("user_id", Text, nullable=False),
+    Column("write_time", _time, nullable=False, comment="the latest, at the source"),
     PrimaryKeyConstraint("catalog", "item", "user_id"),
+)
+
+# What each person did lately, the newest first, side by side in arrays: a batch of jobs reads a row a person, where a
+# row an event would be two hundred times as many.
+user_history = Table(
+    "user_history",
+    metadata,
+    Column("catalog", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("items", _texts, nullable=False),
+    Column("types", ARRAY(SmallInteger), nullable=False),
+    Column("event_values", ARRAY(Double), nullable=False),
+    Column("event_times", ARRAY(_time), nullable=False),
+    Column("write_times", ARRAY(_time), nullable=False, comment="at the source"),
+    PrimaryKeyConstraint("catalog", "user_id"),
 )

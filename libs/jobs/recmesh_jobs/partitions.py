@@ -1,4 +1,4 @@
-"""Partitions by day: made ahead, dropped as a whole."""
+"""Partitions by day: made ahead, dropped as a whole. The dead letters of their jobs go with them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7_floor
 
 TABLES = ("jobs", "requests")
+REQUEST_DAYS = 2
+"""How many whole days request ids are kept before today: a minute after midnight the day before yesterday may count."""
 _KEY = {"jobs": "id", "requests": "day"}
 _DAY = {"jobs": "CAST(create_time AT TIME ZONE 'UTC' AS date)", "requests": "day"}
+_LETTERS_AT_ONCE = 5_000
+_FORGET = text(
+    f"DELETE FROM {SCHEMA}.dead_letters WHERE job_id IN (SELECT job_id FROM {SCHEMA}.dead_letters"
+    " WHERE job_id < CAST(CAST(:low AS text) AS uuid) LIMIT :limit) RETURNING job_id"
+)
 
 
 def create_statement(table: str, day: dt.date) -> str:
@@ -36,12 +43,13 @@ async def maintain(
         database: As the role that owns the tables.
         today: The day in UTC.
         ahead_days: How many days ahead partitions are made.
-        keep_days: How many whole days are kept before today.
+        keep_days: How many whole days of jobs are kept before today.
 
     Returns:
         The names of the partitions that were dropped.
     """
     dropped = []
+    kept = {"jobs": keep_days, "requests": min(keep_days, REQUEST_DAYS)}
     for table in TABLES:
         async with database.transaction() as session:
             await _begin(session)
@@ -50,10 +58,22 @@ async def maintain(
         async with database.transaction() as session:
             await _begin(session)
             for day in await _days(session, table):
-                if day < today - dt.timedelta(days=keep_days):
+                if day < today - dt.timedelta(days=kept[table]):
                     await session.execute(text(f"DROP TABLE {SCHEMA}.{_name(table, day)}"))
                     dropped.append(_name(table, day))
+    await _forget_letters(database, today - dt.timedelta(days=keep_days))
     return dropped
+
+
+async def _forget_letters(database: Database, first: dt.date) -> None:
+    """Deletes the dead letters of jobs from before a day, some at a time."""
+    while True:
+        async with database.transaction() as session:
+            forgotten = await session.execute(
+                _FORGET, {"low": _low("jobs", first), "limit": _LETTERS_AT_ONCE}
+            )
+        if len(forgotten.all()) < _LETTERS_AT_ONCE:
+            return
 
 
 async def _begin(session: AsyncSession) -> None:

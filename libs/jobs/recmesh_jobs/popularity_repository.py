@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,10 +22,17 @@ _LOCK = text(
     "SELECT encoder FROM recommender.index_states WHERE catalog = :catalog ORDER BY encoder FOR UPDATE"
 )
 _REMEMBER = text(
-    "INSERT INTO recommender.item_likes (catalog, item, user_id) "
-    "SELECT :catalog, item, person"
-    " FROM unnest(CAST(:items AS text[]), CAST(:people AS text[])) AS v(item, person) "
-    "ON CONFLICT DO NOTHING RETURNING item"
+    "INSERT INTO recommender.item_likes AS l (catalog, item, user_id, write_time) "
+    "SELECT :catalog, v.* FROM unnest(CAST(:items AS text[]), CAST(:people AS text[]),"
+    " CAST(:times AS timestamptz[])) AS v "
+    "ON CONFLICT (catalog, item, user_id) DO UPDATE SET write_time = excluded.write_time"
+    " WHERE l.write_time < excluded.write_time "
+    # A row that was there already carries the mark of its lock.
+    "RETURNING CASE WHEN xmax = 0 THEN item END"
+)
+_FORGET = text(
+    "DELETE FROM recommender.item_likes WHERE catalog = :catalog"
+    " AND (CAST(:before AS timestamptz) IS NULL OR write_time < :before) RETURNING item"
 )
 _COUNT = text(
     "UPDATE recommender.item_index i SET popularity = i.popularity + v.people, seq = s.last_seq + v.place "
@@ -49,23 +57,50 @@ class PopularityRepository:
         self._session = session
         self._encoder = encoder
 
-    async def add(self, catalog: str, likes: Collection[Like]) -> None:
+    async def add(self, catalog: str, likes: Mapping[Like, datetime]) -> None:
         """Counts people who like items of a catalog; who is counted already is not counted again. Followers see the
         items anew. Likes of an item that is not indexed yet count once it is.
+
+        Args:
+            catalog: The catalog's id.
+            likes: Each with the time at which it was written at the source.
         """
         if not likes:
             return
+        await self._hold(catalog)
+        items, people = zip(*sorted(likes), strict=True)
+        new = await self._session.execute(
+            _REMEMBER,
+            {
+                "catalog": catalog,
+                "items": list(items),
+                "people": list(people),
+                "times": [likes[like] for like in sorted(likes)],
+            },
+        )
+        await self._count(catalog, Counter(item for item in new.scalars() if item is not None))
+
+    async def bury(self, catalog: str, before: datetime | None = None) -> None:
+        """Forgets who liked what in a catalog. Followers see the items anew.
+
+        Args:
+            catalog: Its id.
+            before: Only what was written before; None for all.
+        """
+        await self._hold(catalog)
+        gone = await self._session.execute(_FORGET, {"catalog": catalog, "before": before})
+        await self._count(catalog, {item: -n for item, n in Counter(gone.scalars()).items()})
+
+    async def _hold(self, catalog: str) -> None:
         here = {"catalog": catalog, "encoder": self._encoder}
         await self._session.execute(_BEGIN, here)
         await self._session.execute(_LOCK, here)
-        items, people = zip(*sorted(set(likes)), strict=True)
-        new = await self._session.execute(
-            _REMEMBER, {"catalog": catalog, "items": list(items), "people": list(people)}
-        )
-        counts = Counter(new.scalars())
-        if not counts:
+
+    async def _count(self, catalog: str, changes: Mapping[str, int]) -> None:
+        """Changes how many people like items, by so many."""
+        if not changes:
             return
         await self._session.execute(
-            _COUNT, {"catalog": catalog, "items": list(counts), "people": list(counts.values())}
+            _COUNT, {"catalog": catalog, "items": list(changes), "people": list(changes.values())}
         )
-        await self._session.execute(_ADVANCE, {"catalog": catalog, "count": len(counts)})
+        await self._session.execute(_ADVANCE, {"catalog": catalog, "count": len(changes)})

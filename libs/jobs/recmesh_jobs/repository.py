@@ -1,16 +1,17 @@
-"""Jobs as callers see them: read, listed, counted, cancelled."""
+"""Jobs as callers see them: read, listed, counted, cancelled, deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, null, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.job import Failure, Job
-from recmesh_jobs.models import jobs
+from recmesh_jobs.models import dead_letters, jobs
 from recmesh_jobs.states import Lane, State
 
 _COLUMNS = (
@@ -28,13 +29,28 @@ _COLUMNS = (
     jobs.c.attempts,
     jobs.c.start_time,
     jobs.c.end_time,
-    jobs.c.answer,
     jobs.c.error_reason,
     jobs.c.error_message,
+    jobs.c.continues,
 )
+_WITH_ANSWER = (*_COLUMNS, jobs.c.answer)
 _COUNT = text(
-    "SELECT count(*) FROM (SELECT 1 FROM recommender.jobs WHERE state <= 2 LIMIT :most) unfinished"
+    "SELECT count(*) AS jobs, count(*) FILTER (WHERE lane = 2) AS bulk"
+    " FROM (SELECT lane FROM recommender.jobs WHERE state <= 2 LIMIT :most) unfinished"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many jobs have not ended.
+
+    Attributes:
+        jobs: In all.
+        bulk: Those of them that are on the bulk lane.
+    """
+
+    jobs: int
+    bulk: int
 
 
 class JobRepository:
@@ -43,17 +59,31 @@ class JobRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def get(self, ids: Sequence[UUID]) -> list[Job]:
-        """The jobs with these ids that are there, in no particular order."""
+    async def get(self, ids: Sequence[UUID], *, answers: bool = True) -> list[Job]:
+        """The jobs with these ids that are there, in no particular order.
+
+        Args:
+            ids: Of the jobs.
+            answers: Whether their answers are read too.
+        """
         if not ids:
             return []
+        columns = _WITH_ANSWER if answers else (*_COLUMNS, null().label("answer"))
         # The bounds let the planner leave out the partitions of other days.
-        query = select(*_COLUMNS).where(
+        query = select(*columns).where(
             jobs.c.id.in_(ids),
             jobs.c.id.between(min(ids), max(ids)),
             jobs.c.expire_time > func.now(),
         )
         return [job_of(row) for row in await self._session.execute(query)]
+
+    async def with_shown(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
+        """A job with what the chain had shown that it continues; None when it is not there."""
+        query = select(*_WITH_ANSWER, jobs.c.shown).where(
+            jobs.c.id == id, jobs.c.expire_time > func.now()
+        )
+        row = (await self._session.execute(query)).first()
+        return None if row is None else replace(job_of(row), shown=row.shown or b"")
 
     async def page(
         self,
@@ -74,7 +104,7 @@ class JobRepository:
             limit: How many at the most.
         """
         query = (
-            select(*_COLUMNS)
+            select(*_WITH_ANSWER)
             .where(jobs.c.catalog == catalog, jobs.c.expire_time > func.now())
             .order_by(jobs.c.id.desc())
             .limit(limit)
@@ -87,9 +117,10 @@ class JobRepository:
             query = query.where(jobs.c.id < before)
         return [job_of(row) for row in await self._session.execute(query)]
 
-    async def count_unfinished(self, most: int) -> int:
+    async def count_unfinished(self, most: int) -> Unfinished:
         """How many jobs have not ended, counted up to `most`."""
-        return int((await self._session.execute(_COUNT, {"most": most})).scalar_one())
+        row = (await self._session.execute(_COUNT, {"most": most})).one()
+        return Unfinished(row.jobs, row.bulk)
 
     async def cancel(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
         """Ends an unfinished job as CANCELLED; None when it has ended already, or is not there."""
@@ -97,10 +128,17 @@ class JobRepository:
             update(jobs)
             .where(jobs.c.id == id, jobs.c.state.in_((State.QUEUED, State.RUNNING)))
             .values(state=State.CANCELLED, end_time=func.now(), worker=None, lease_until=None)
-            .returning(*_COLUMNS)
+            .returning(*_WITH_ANSWER)
         )
         row = (await self._session.execute(change)).first()
         return None if row is None else job_of(row)
+
+    async def delete(self, id: UUID) -> bool:  # noqa: A002 - what it is
+        """Deletes a job with its answer and its dead letter; False when it is not there."""
+        gone = await self._session.execute(delete(jobs).where(jobs.c.id == id).returning(jobs.c.id))
+        # After the job: whoever was burying it meanwhile has done so by now.
+        await self._session.execute(delete(dead_letters).where(dead_letters.c.job_id == id))
+        return gone.first() is not None
 
 
 def job_of(row: Any) -> Job:
@@ -123,4 +161,5 @@ def job_of(row: Any) -> Job:
         end_time=row.end_time,
         answer=row.answer,
         failure=failure,
+        continues=row.continues,
     )

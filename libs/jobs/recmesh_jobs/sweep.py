@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
@@ -18,14 +19,19 @@ from recmesh_jobs.states import Lane
 LIMIT = 500
 """Most jobs that one statement changes."""
 
-_RETURNING = " RETURNING j.*"
+_RETURNING = (
+    " RETURNING j.id, j.catalog, j.user_id, j.session, j.lane, j.query, j.deadline, j.create_time, j.expire_time,"
+    " j.state, j.version, j.attempts, j.start_time, j.end_time, j.answer, j.error_reason, j.error_message, j.continues"
+)
+_TO_DISPATCH = _RETURNING + ", j.shown"
 # The wait doubles each time, so that a long queue is not made longer by its own repeats.
 _DUE = text(
-    "WITH due AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1 AND dispatch_time <= now()"
+    "WITH due AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1"
+    " AND lane = ANY(CAST(:lanes AS smallint[])) AND dispatch_time <= now()"
     " AND deadline > now() ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET dispatches = least(j.dispatches + 1, 30),"
     " dispatch_time = now() + make_interval(secs => least(600, :wait * power(2, least(j.dispatches, 10)))) "
-    "FROM due WHERE j.id = due.id" + _RETURNING
+    "FROM due WHERE j.id = due.id" + _TO_DISPATCH
 )
 _HURRY = text(
     "UPDATE recommender.jobs SET dispatch_time = now() "
@@ -42,7 +48,7 @@ _REQUEUE = text(
     " AND attempts < :attempts LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET state = 1, lane = :suspect, worker = NULL, lease_until = NULL,"
     " dispatches = 1, dispatch_time = now() + make_interval(secs => :wait) "
-    "FROM lost WHERE j.id = lost.id" + _RETURNING
+    "FROM lost WHERE j.id = lost.id" + _TO_DISPATCH
 )
 _GIVE_UP = text(
     "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 2 AND lease_until < now()"
@@ -65,9 +71,9 @@ class SweepRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def due(self, wait_seconds: float) -> list[Job]:
-        """Queued jobs that should be dispatched again by now: their message was lost, or never sent."""
-        return await self._run(_DUE, wait=wait_seconds)
+    async def due(self, lanes: Collection[Lane], wait_seconds: float) -> list[Job]:
+        """Queued jobs of some lanes that should be dispatched again by now: their message was lost, or never sent."""
+        return await self._dispatchable(_DUE, lanes=list(lanes), wait=wait_seconds)
 
     async def hurry(self, ids: Sequence[UUID]) -> None:
         """Makes queued jobs due now: their message is known not to have been sent."""
@@ -80,7 +86,7 @@ class SweepRepository:
 
     async def requeue_lost(self, attempt_limit: int, wait_seconds: float) -> list[Job]:
         """Puts jobs whose lease ran out on the suspect lane, to be dispatched there."""
-        return await self._run(
+        return await self._dispatchable(
             _REQUEUE, attempts=attempt_limit, suspect=int(Lane.SUSPECT), wait=wait_seconds
         )
 
@@ -93,6 +99,12 @@ class SweepRepository:
             message=f"Every attempt of {attempt_limit} ended without an answer.",
         )
 
-    async def _run(self, statement: Any, **values: object) -> list[Job]:
-        rows = await self._session.execute(statement, {**values, "limit": LIMIT})
-        return [job_of(row) for row in rows]
+    async def _run(self, statement: TextClause, **values: object) -> list[Job]:
+        return [job_of(row) for row in await self._rows(statement, values)]
+
+    async def _dispatchable(self, statement: TextClause, **values: object) -> list[Job]:
+        rows = await self._rows(statement, values)
+        return [replace(job_of(row), shown=row.shown or b"") for row in rows]
+
+    async def _rows(self, statement: TextClause, values: Mapping[str, object]) -> Sequence[Any]:
+        return (await self._session.execute(statement, {**values, "limit": LIMIT})).all()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from recmesh_jobs.states import Lane
+from recmesh_kit.index_events import RECOMMENDER_EVENTS
 from recmesh_kit.topology import Exchange, Queue, Topology
+
+__all__ = [
+    "BULK",
+    "INTERACTIVE",
+    "JOBS",
+    "QUEUE_OF",
+    "RECOMMENDER_EVENTS",
+    "SUSPECT",
+    "TOPOLOGY",
+]
 
 JOBS = Exchange("recommender.jobs", "direct")
 """Jobs to workers; the routing key is the queue's name."""
-RECOMMENDER_EVENTS = Exchange("recommender.events", "topic")
-"""Jobs that have ended, for others to listen to."""
 
 INTERACTIVE = Queue("jobs.interactive", "quorum", bindings=((JOBS.name, "jobs.interactive"),))
 BULK = Queue("jobs.bulk", "quorum", bindings=((JOBS.name, "jobs.bulk"),))

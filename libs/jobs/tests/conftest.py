@@ -20,6 +20,6 @@ async def urls(postgres: PostgresServer, database_name: str) -> dict[str, str]:
 async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
     """That database, as the recommender."""
     async with Database(
-        urls["recmesh_recommender"], pool_size=5, timeout_seconds=5, application_name="test"
+        urls["recmesh_recommender"], pool_size=5, timeout_seconds=60, application_name="test"
     ) as opened:
         yield opened

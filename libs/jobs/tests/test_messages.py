@@ -1,5 +1,6 @@
 import datetime as dt
 import random
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from recmesh.recommender.v1.recommendation_pb2 import Recommendation, Result
 from recmesh_jobs import messages
 from recmesh_jobs.job import Ended, Failure, Job
 from recmesh_jobs.messages import Finished, UnsupportedVersion
+from recmesh_jobs.shown import pack
 from recmesh_jobs.states import Lane, State
 
 ROUNDS = 200
@@ -61,6 +63,14 @@ def check_job(decoded: messages.Dispatched, job: Job) -> None:
 
 def test_a_job_goes_round() -> None:
     check_job(messages.decode_job(messages.encode_job(JOB)), JOB)
+
+
+@pytest.mark.parametrize("shown", [[], ["alien-1979"], [f"film {n}, 映画" for n in range(40_000)]])
+def test_what_a_chain_has_shown_goes_along(shown: list[str]) -> None:
+    job = replace(JOB, shown=pack(shown))
+    decoded = messages.decode_job(messages.encode_job(job))
+    assert decoded.shown == tuple(shown)
+    check_job(decoded, job)
 
 
 def test_what_came_of_jobs_goes_round() -> None:

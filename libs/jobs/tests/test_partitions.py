@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import text
 
 from localmesh.databases import PostgresServer
+from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs import partitions
 from recmesh_jobs.intake import Submission, find, request_key, store
-from recmesh_jobs.job import Job
+from recmesh_jobs.job import Failure, Job
+from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.models import SCHEMA, metadata
 from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.states import Lane
@@ -28,7 +30,7 @@ async def own(postgres: PostgresServer, database_name: str) -> AsyncIterator[Dat
     name = f"{database_name}_days"
     url = (await postgres.create_database(name))["recmesh_recommender"]
     await migrate(url, "recmesh_jobs", SCHEMA)
-    async with Database(url, pool_size=4, timeout_seconds=5, application_name="test") as opened:
+    async with Database(url, pool_size=4, timeout_seconds=60, application_name="test") as opened:
         yield opened
     await postgres.drop_database(name)
 
@@ -75,15 +77,32 @@ async def test_what_a_day_without_a_partition_took_moves_into_its_own(own: Datab
     assert await count(own, f"jobs_{day:%Y%m%d}") == 1
     async with own.transaction() as session:
         assert await JobRepository(session).get([made.job.id]) == [made.job]
-        assert await find(session, submission(day)) is not None
+        assert await find(session, [submission(day)]) != [None]
     assert f"jobs_{day:%Y%m%d}" in await partitions.maintain(
         own, day + 3 * DAY, ahead_days=0, keep_days=2
     )
 
 
-async def test_jobs_come_in_while_days_are_made_and_replicas_do_not_trip_over_each_other(
+async def test_request_ids_go_after_two_days_and_dead_letters_with_their_jobs(
     own: Database,
 ) -> None:
+    day = TODAY + 70 * DAY
+    made = await put(own, day)
+    async with own.transaction() as session:
+        leases = LeaseRepository(session, "w")
+        claims = (await leases.claim([made.job.id], 30)).claims
+        broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
+        await leases.fail([(claim, broken) for claim in claims.values()])
+    for later, left in ((2, (1, 1, 1)), (3, (1, 0, 1)), (5, (1, 0, 1)), (6, (0, 0, 0))):
+        await partitions.maintain(own, day + later * DAY, ahead_days=0, keep_days=5)
+        counts = [await count(own, table) for table in ("jobs", "requests", "dead_letters")]
+        assert tuple(counts) == left, later
+
+
+async def test_jobs_come_in_while_days_are_made_and_replicas_do_not_trip_over_each_other(
+    own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "REQUEST_DAYS", 200)
     days = [TODAY + n * DAY for n in range(80, 90)]
     await asyncio.gather(
         *(partitions.maintain(own, day, ahead_days=2, keep_days=200) for day in days),

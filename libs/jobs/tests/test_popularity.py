@@ -1,4 +1,5 @@
 import asyncio
+import datetime as dt
 from collections.abc import Iterable
 
 from recmesh_jobs.index_repository import IndexRepository
@@ -8,11 +9,19 @@ from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
 
 ENCODER = "test-encoder"
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-async def like(database: Database, catalog: str, *likes: tuple[str, str]) -> None:
+async def like(
+    database: Database, catalog: str, *likes: tuple[str, str], written: dt.datetime = START
+) -> None:
     async with database.transaction() as session:
-        await PopularityRepository(session, ENCODER).add(catalog, likes)
+        await PopularityRepository(session, ENCODER).add(catalog, dict.fromkeys(likes, written))
+
+
+async def bury(database: Database, catalog: str, before: dt.datetime | None = None) -> None:
+    async with database.transaction() as session:
+        await PopularityRepository(session, ENCODER).bury(catalog, before)
 
 
 async def index(
@@ -106,13 +115,24 @@ async def test_likes_count_for_every_encoder(database: Database) -> None:
 
 async def test_nobody_likes_what_was_buried(database: Database) -> None:
     catalog = str(uuid7())
-    await index(database, catalog, ["a", "kept"])
-    await like(database, catalog, ("a", "ada"), ("kept", "ada"))
-    async with database.transaction() as session:
-        await IndexRepository(session, ENCODER).bury(catalog, ["kept"])
-    found = await since(database, catalog)
-    assert {name: item.deleted for name, item in found.items()} == {"a": True, "kept": False}
-    await index(database, catalog, ["a"], revision=2)
-    assert await popularity(database, catalog) == {"a": 0, "kept": 1}
+    await index(database, catalog, ["a", "b"])
+    await like(database, catalog, ("a", "ada"), ("a", "bob"), ("b", "ada"))
+    seen = await last_seq(database, catalog)
+    await bury(database, catalog)
+    assert await popularity(database, catalog) == {"a": 0, "b": 0}
+    assert set(await since(database, catalog, seen)) == {"a", "b"}
     await like(database, catalog, ("a", "ada"))
     assert (await popularity(database, catalog))["a"] == 1
+
+
+async def test_a_late_burial_spares_who_liked_it_since(database: Database) -> None:
+    catalog = str(uuid7())
+    later = START + dt.timedelta(minutes=5)
+    await index(database, catalog, ["a", "b"])
+    await like(database, catalog, ("a", "ada"), ("a", "bob"), ("b", "bob"))
+    # Ada likes it in the new catalog of that name as well: she still counts once.
+    await like(database, catalog, ("a", "ada"), written=later)
+    await bury(database, catalog, later)
+    assert await popularity(database, catalog) == {"a": 1, "b": 0}
+    await like(database, catalog, ("a", "ada"))
+    assert await popularity(database, catalog) == {"a": 1, "b": 0}

@@ -1,7 +1,7 @@
-"""Where changes of catalogs are told, and the queue of those who keep the index.
+"""Where changes of catalogs are told, and the queues of those who keep the read model.
 
-Both ends declare the queue: what is published while nothing is bound to an exchange is lost, and the catalog service
-may be up first.
+Both ends declare the queues: what is published while nothing is bound to an exchange is lost, and the catalog service
+may be up first. What people do has a queue of its own, so that it does not wait for items that are being embedded.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ CATALOG_EVENTS = Exchange("catalog.events", "topic")
 INDEX = Queue(
     "index",
     "quorum",
-    bindings=tuple(
-        (CATALOG_EVENTS.name, f"{what}.#") for what in ("item", "catalog", "interaction")
-    ),
+    bindings=((CATALOG_EVENTS.name, "item.#"), (CATALOG_EVENTS.name, "catalog.#")),
 )
-TOPOLOGY = Topology(exchanges=(CATALOG_EVENTS,), queues=(INDEX,))
+HISTORY = Queue(
+    "history",
+    "quorum",
+    bindings=((CATALOG_EVENTS.name, "interaction.#"), (CATALOG_EVENTS.name, "catalog.#")),
+)
+TOPOLOGY = Topology(exchanges=(CATALOG_EVENTS,), queues=(INDEX, HISTORY))

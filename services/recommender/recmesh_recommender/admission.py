@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
 from recmesh_recommender.errors import TooManyJobs
 
 REFRESH_SECONDS = 0.25
 RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Unfinished jobs of a kind: those that were counted, and those that this process has let in since."""
+
+    limit: int
+    counted: int = 0
+    storing: int = 0
+    stored: int = 0
+
+    @property
+    def room(self) -> int:
+        return max(0, self.limit - self.counted - self.storing - self.stored)
 
 
 class Admission:
@@ -20,36 +36,50 @@ class Admission:
     Args:
         database: Where the jobs are.
         limit: Unfinished jobs beyond which no more are taken.
+        bulk_share: Share of the limit that bulk jobs may take up: the rest is kept for jobs that somebody waits for.
     """
 
-    def __init__(self, database: Database, limit: int) -> None:
+    def __init__(self, database: Database, limit: int, bulk_share: float) -> None:
         self._database = database
-        self._limit = limit
-        self._counted = 0
-        self._storing = 0
-        self._stored = 0
+        self._all = _Tally(limit)
+        self._bulk = _Tally(int(limit * bulk_share))
 
     async def refresh(self) -> None:
         """Counts anew."""
-        before = self._stored
+        before = [tally.stored for tally in (self._all, self._bulk)]
         async with self._database.transaction() as session:
-            self._counted = await JobRepository(session).count_unfinished(self._limit + 1)
+            counted = await JobRepository(session).count_unfinished(self._all.limit + 1)
+        self._all.counted, self._bulk.counted = counted.jobs, counted.bulk
         # What was stored while we counted may or may not be in the count: it counts once more.
-        self._stored -= before
+        self._all.stored -= before[0]
+        self._bulk.stored -= before[1]
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Lets a job in, which is stored within the block.
+    def admitted(self, lane: Lane, wanted: int = 1) -> Iterator[int]:
+        """Lets jobs in, which are stored within the block: as many of those wanted as there is room for. Yields how
+        many, at least one.
 
         Raises:
-            TooManyJobs: With RetryInfo.
+            TooManyJobs: There is room for none. With RetryInfo.
         """
-        if self._counted + self._storing + self._stored >= self._limit:
-            raise TooManyJobs(self._limit, RETRY_SECONDS)
-        self._storing += 1
+        tallies = self._tallies(lane)
+        fitting = min(wanted, *(tally.room for tally in tallies))
+        if fitting < 1:
+            raise self.refusal(lane)
+        for tally in tallies:
+            tally.storing += fitting
         try:
-            yield
+            yield fitting
         finally:
-            self._storing -= 1
-            # Also after an error, when nobody knows whether it is stored: the next count tells.
-            self._stored += 1
+            for tally in tallies:
+                tally.storing -= fitting
+                # Also after an error, when nobody knows whether it is stored: the next count tells.
+                tally.stored += fitting
+
+    def refusal(self, lane: Lane) -> TooManyJobs:
+        """The error for a job of a lane for which there is no room."""
+        tightest = min(self._tallies(lane), key=lambda tally: tally.room)
+        return TooManyJobs(tightest.limit, RETRY_SECONDS)
+
+    def _tallies(self, lane: Lane) -> tuple[_Tally, ...]:
+        return (self._all, self._bulk) if lane is Lane.BULK else (self._all,)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 
+from recmesh_jobs.states import Lane
 from recmesh_jobs.topology import TOPOLOGY
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
+from recmesh_kit.filters import check
+from recmesh_kit.filters.schema import ITEMS
 from recmesh_kit.tasks import Background
 from recmesh_recommender.admission import REFRESH_SECONDS, Admission
 from recmesh_recommender.catalogs import Catalogs
-from recmesh_recommender.dispatch import Dispatcher
+from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
+from recmesh_recommender.intake import Intake
 from recmesh_recommender.orders import Terms
 from recmesh_recommender.replies import Replies
 from recmesh_recommender.service import RecommendationService
@@ -49,7 +55,14 @@ class Recommender:
         self._background = background
         self._catalogs = Catalogs(fetch_catalog)
         self._dispatcher = Dispatcher(broker)
-        self._admission = Admission(database, settings.admission_limit)
+        self._admission = Admission(database, settings.admission_limit, settings.bulk_share)
+        self._intake = Intake(
+            database,
+            self._admission,
+            self._dispatcher,
+            insert_batch=settings.insert_batch,
+            max_waiting=settings.max_concurrent_calls,
+        )
         self._upkeep = Upkeep(
             database,
             broker,
@@ -63,15 +76,10 @@ class Recommender:
         self.service = RecommendationService(
             database,
             catalogs=self._catalogs,
-            admission=self._admission,
+            intake=self._intake,
             dispatcher=self._dispatcher,
             room=self.room,
-            terms=Terms(
-                dt.timedelta(seconds=settings.job_deadline_seconds),
-                dt.timedelta(days=settings.result_ttl_days),
-            ),
-            insert_batch=settings.insert_batch,
-            max_waiting=settings.max_concurrent_calls,
+            terms=_terms(settings),
         )
 
     async def __aenter__(self) -> Recommender:
@@ -86,10 +94,13 @@ class Recommender:
         Raises:
             Unavailable: The database is away again.
         """
+        # The grammar is compiled at its first use: not while calls wait.
+        await asyncio.to_thread(check.read, "title:*", ITEMS)
         await self._upkeep.maintain_partitions()
         await self._admission.refresh()
         loop, every = self._background.loop, self._settings.sweep_seconds
-        loop("relay", steadily(self._upkeep.relay), every)
+        for name, lanes in (("relay", PROMPT), ("bulk relay", PATIENT)):
+            loop(name, steadily(partial(self._upkeep.relay, lanes)), every)
         loop("sweep", steadily(self._upkeep.sweep), every)
         loop("partitions", self._upkeep.maintain_partitions, PARTITION_SECONDS)
         loop("admission", steadily(self._admission.refresh), REFRESH_SECONDS)
@@ -101,6 +112,15 @@ class Recommender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.service.aclose()
+        await self._intake.aclose()
         await self._dispatcher.drain(LAST_DISPATCH_SECONDS)
         await self._catalogs.aclose()
+
+
+def _terms(settings: RecommenderSettings) -> Terms:
+    soon = dt.timedelta(seconds=settings.job_deadline_seconds)
+    late = dt.timedelta(seconds=settings.bulk_deadline_seconds)
+    return Terms(
+        deadline={Lane.INTERACTIVE: soon, Lane.BULK: late},
+        ttl=dt.timedelta(days=settings.result_ttl_days),
+    )

@@ -7,37 +7,40 @@ import hashlib
 
 from recmesh.common.v1.error_reason_pb2 import ErrorReason
 from recmesh.events.v1.job_events_pb2 import Answer
-from recmesh.recommender.v1 import query_pb2
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh.recommender.v1.recommender_service_pb2 import (
+    ContinueRecommendationRequest,
     CreateRecommendationRequest,
     RecommendRequest,
 )
 from recmesh_jobs.job import Job
 from recmesh_jobs.messages import timestamp
 from recmesh_kit import names
-from recmesh_kit.errors import InvalidArgument, NotFound, NotImplementedYet, Violation
-from recmesh_recommender.orders import Order, job_name
+from recmesh_kit.errors import InvalidArgument, NotFound, Violation
+from recmesh_kit.filters import check
+from recmesh_kit.filters.schema import ITEMS
+from recmesh_recommender.orders import Continuation, Order, job_name
 
 DEFAULT_LIMIT = 10
+_QUERY = "recommendation.query"
 
 
 def order(request: CreateRecommendationRequest | RecommendRequest) -> Order:
     """What a caller asks for.
 
     Raises:
-        InvalidArgument: The query names items of another catalog.
+        InvalidArgument: The query names items of another catalog, or its filter is none.
         NotFound: The query names a serving config that is not there.
-        NotImplementedYet: The query uses a part of the contract that is not served yet.
     """
     (catalog,) = names.ids(request.parent)
     asked = request.recommendation
     query = Query()
     query.CopyFrom(asked.query)
     query.limit = query.limit or DEFAULT_LIMIT
-    _check_served(query)
     _check_names(query, catalog)
+    if query.filter:
+        _check_filter(query.filter)
     serialised = query.SerializeToString(deterministic=True)
     return Order(
         catalog=catalog,
@@ -50,22 +53,18 @@ def order(request: CreateRecommendationRequest | RecommendRequest) -> Order:
     )
 
 
-def _check_served(query: Query) -> None:
-    if query.WhichOneof("seed") in ("history", "items"):
-        raise NotImplementedYet(
-            f"Queries by `{query.WhichOneof('seed')}` are not served yet: ask by title, item or text."
-        )
-    if query.filter:
-        raise NotImplementedYet("Filters are not served yet: leave `filter` empty.")
-    if query.diversity > query_pb2.Query.DIVERSITY_NONE:
-        raise NotImplementedYet("Diversity is not served yet: leave `diversity` unset.")
+def continuation(request: ContinueRecommendationRequest) -> Continuation:
+    """Which job a caller wants continued."""
+    catalog, id_ = names.ids(request.name)
+    return Continuation(catalog, id_, request.limit, request.request_id)
 
 
 def _check_names(query: Query, catalog: str) -> None:
     named = [("item", query.item)] if query.WhichOneof("seed") == "item" else []
+    named += [(f"items.items[{n}]", name) for n, name in enumerate(query.items.items)]
     named += [(f"exclude_items[{n}]", name) for n, name in enumerate(query.exclude_items)]
     found = [
-        Violation(f"recommendation.query.{field}", f"must be an item of catalogs/{catalog}")
+        Violation(f"{_QUERY}.{field}", f"must be an item of catalogs/{catalog}")
         for field, name in named
         if names.catalog_of(name) != catalog
     ]
@@ -74,6 +73,15 @@ def _check_names(query: Query, catalog: str) -> None:
     default = names.join("catalogs", catalog, "servingConfigs", "default")
     if query.serving_config and query.serving_config != default:
         raise NotFound(query.serving_config)
+
+
+def _check_filter(text: str) -> None:
+    """Reads a filter as the worker will, so that a mistake is told at once."""
+    try:
+        check.read(text, ITEMS)
+    except InvalidArgument as error:
+        placed = [Violation(f"{_QUERY}.{v.field}", v.message) for v in error.violations]
+        raise InvalidArgument(placed, reason=error.reason, metadata=error.metadata) from None
 
 
 def _fingerprint(asked: Recommendation, query: bytes) -> bytes:
@@ -95,6 +103,8 @@ def recommendation(job: Job) -> Recommendation:
         expire_time=timestamp(job.expire_time),
         attribution_token=str(job.id),
     )
+    if job.continues is not None:
+        message.continues = job_name(job.catalog, job.continues)
     if job.start_time is not None:
         message.start_time.CopyFrom(timestamp(job.start_time))
     if job.end_time is not None:

@@ -13,6 +13,7 @@ import structlog
 
 from recmesh_jobs import messages
 from recmesh_jobs.job import VERSION, Job
+from recmesh_jobs.states import Lane
 from recmesh_jobs.topology import JOBS, QUEUE_OF, RECOMMENDER_EVENTS
 from recmesh_kit.amqp import REQUEST_ID_HEADER
 from recmesh_kit.broker import Broker
@@ -22,13 +23,35 @@ log = structlog.get_logger()
 
 MAX_WAITING = 1_000
 MAX_UNSENT = 10_000
-MAX_AT_ONCE = 256
+PROMPT = frozenset({Lane.INTERACTIVE, Lane.SUSPECT})
+"""The lanes of jobs that somebody may wait for. The others have a line of their own, and hold these up by no more than
+the few that are on their way."""
+PATIENT = frozenset(Lane) - PROMPT
+_PROMPT_AT_ONCE = 256
+_PATIENT_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
     job: Job
     request_id: str | None
+
+
+class _Line:
+    """Parcels that wait for their turn, and the ids of jobs that could not be sent."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self.waiting: asyncio.Queue[_Parcel] = asyncio.Queue(MAX_WAITING)
+        # Ids only, of the latest: without the broker they would be many, and the rows hold the rest.
+        self.unsent: deque[UUID] = deque(maxlen=MAX_UNSENT)
+
+    async def next_parcels(self) -> list[_Parcel]:
+        """What waits, up to as many as may be on their way at once; waits for the first."""
+        parcels = [await self.waiting.get()]
+        while len(parcels) < self.at_once and not self.waiting.empty():
+            parcels.append(self.waiting.get_nowait())
+        return parcels
 
 
 class Dispatcher:
@@ -40,51 +63,57 @@ class Dispatcher:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._waiting: asyncio.Queue[_Parcel] = asyncio.Queue(MAX_WAITING)
-        # Ids only, of the latest: without the broker they would be many, and the rows hold the rest.
-        self._unsent: deque[UUID] = deque(maxlen=MAX_UNSENT)
+        self._prompt, self._patient = _Line(_PROMPT_AT_ONCE), _Line(_PATIENT_AT_ONCE)
 
     def dispatch(self, job: Job, request_id: str | None) -> None:
         """Has a stored job published soon, on behalf of a request. One too many to be kept here is left unsent."""
+        line = self._line(job.lane)
         try:
-            self._waiting.put_nowait(_Parcel(job, request_id))
+            line.waiting.put_nowait(_Parcel(job, request_id))
         except asyncio.QueueFull:
-            self._unsent.append(job.id)
+            line.unsent.append(job.id)
 
     async def dispatch_again(self, jobs: Iterable[Job]) -> None:
         """Has jobs published; waits for room."""
         for job in jobs:
-            await self._waiting.put(_Parcel(job, None))
+            await self._line(job.lane).waiting.put(_Parcel(job, None))
 
     def announce(self, jobs: Iterable[Job]) -> None:
         """Tells soon that jobs have ended. Nobody is promised to hear of it: what is too many is dropped."""
         with suppress(asyncio.QueueFull):
             for job in jobs:
-                self._waiting.put_nowait(_Parcel(job, None))
+                self._patient.waiting.put_nowait(_Parcel(job, None))
 
-    def take_unsent(self) -> list[UUID]:
-        """The jobs that were not published as they should have been; they are forgotten here."""
-        taken = list(self._unsent)
-        self._unsent.clear()
+    def take_unsent(self, lanes: frozenset[Lane]) -> list[UUID]:
+        """The jobs of `PROMPT` or `PATIENT` that were not published as they should have been; they are forgotten
+        here."""
+        unsent = (self._prompt if lanes == PROMPT else self._patient).unsent
+        taken = list(unsent)
+        unsent.clear()
         return taken
 
     async def run(self) -> None:
         """Publishes what is waiting, many at a time; ends by being cancelled."""
-        while True:
-            parcels = [await self._waiting.get()]
-            while len(parcels) < MAX_AT_ONCE and not self._waiting.empty():
-                parcels.append(self._waiting.get_nowait())
-            await asyncio.gather(*(self._send(parcel) for parcel in parcels))
-            for _ in parcels:
-                self._waiting.task_done()
+        await asyncio.gather(self._run(self._prompt), self._run(self._patient))
 
     async def drain(self, seconds: float) -> None:
         """Returns when nothing waits any more, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._waiting.join()
+                await self._prompt.waiting.join()
+                await self._patient.waiting.join()
 
-    async def _send(self, parcel: _Parcel) -> None:
+    def _line(self, lane: Lane) -> _Line:
+        return self._prompt if lane in PROMPT else self._patient
+
+    async def _run(self, line: _Line) -> None:
+        while True:
+            parcels = await line.next_parcels()
+            await asyncio.gather(*(self._send(line, parcel) for parcel in parcels))
+            for _ in parcels:
+                line.waiting.task_done()
+
+    async def _send(self, line: _Line, parcel: _Parcel) -> None:
         job = parcel.job
         try:
             await (self._announce(job) if job.state.ended else self._publish(parcel))
@@ -93,7 +122,7 @@ class Dispatcher:
             if not isinstance(error, Unavailable):
                 log.exception("not published", job=str(job.id))
             if not job.state.ended:
-                self._unsent.append(job.id)
+                line.unsent.append(job.id)
 
     async def _publish(self, parcel: _Parcel) -> None:
         job = parcel.job
@@ -103,7 +132,7 @@ class Dispatcher:
         await self._broker.publish(
             JOBS.name,
             QUEUE_OF[job.lane].name,
-            messages.encode_job(job),
+            await _encoded(job),
             headers=headers,
             message_id=str(job.id),
             reply_to=self._broker.reply_to,
@@ -119,3 +148,10 @@ class Dispatcher:
             persistent=False,
             confirm=False,
         )
+
+
+async def _encoded(job: Job) -> bytes:
+    if not job.shown:
+        return messages.encode_job(job)
+    # It may be a catalog's worth of items: other calls go on meanwhile.
+    return await asyncio.to_thread(messages.encode_job, job)

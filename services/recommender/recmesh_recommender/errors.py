@@ -14,7 +14,7 @@ from recmesh_kit.errors import (
 
 
 class TooManyJobs(Exhausted):
-    """The deployment has as many unfinished jobs as it admits."""
+    """The deployment has as many unfinished jobs, or bulk jobs, as it admits."""
 
     def __init__(self, limit: int, retry_after: float) -> None:
         super().__init__(
@@ -62,6 +62,16 @@ class Stopping(Unavailable):
             reason=reasons.ERROR_REASON_SHUTTING_DOWN,
             metadata={"recommendation": name},
             retry_after=0.1,
+        )
+
+
+class JobNotSucceeded(FailedPrecondition):
+    """The job has no answer that could be continued."""
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(
+            f"{name} is {state}: it can be continued once it has succeeded.",
+            metadata={"state": state},
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from recmesh_jobs.states import Lane
 from recmesh_kit.names import join
 
 MAX_DEADLINE = dt.timedelta(hours=24)
@@ -35,15 +37,32 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """Which job a caller wants continued.
+
+    Attributes:
+        catalog: The catalog's id.
+        id: The job's, as the caller wrote it.
+        limit: How many results; 0 for as many as before.
+        request_id: The caller's; empty for none.
+    """
+
+    catalog: str
+    id: str
+    limit: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What is promised to jobs.
 
     Attributes:
-        deadline: From when on a job is not worth starting, from its creation, when its caller does not say.
+        deadline: From when on a job of a lane is not worth starting, from its creation, when its caller does not say.
         ttl: How long a job and its answer are kept, from its creation.
     """
 
-    deadline: dt.timedelta
+    deadline: Mapping[Lane, dt.timedelta]
     ttl: dt.timedelta
 
 

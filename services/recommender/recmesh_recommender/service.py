@@ -5,31 +5,25 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from uuid import UUID
 
-from recmesh_jobs.intake import Stored, Submission, find, request_key, store
+from recmesh_jobs.intake import Stored
 from recmesh_jobs.job import Job
 from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.states import Lane, State
 from recmesh_kit import context
-from recmesh_kit.batcher import Batcher
 from recmesh_kit.database import Database
-from recmesh_kit.errors import NotFound
+from recmesh_kit.errors import NotFound, RecmeshError
 from recmesh_kit.ids import uuid7
 from recmesh_kit.names import join
 from recmesh_kit.principal import Principal
-from recmesh_recommender.admission import Admission
 from recmesh_recommender.catalogs import Catalogs
+from recmesh_recommender.chains import next_link
 from recmesh_recommender.dispatch import Dispatcher
-from recmesh_recommender.errors import (
-    DeadlineOutOfRange,
-    JobEnded,
-    JobNotFinished,
-    RequestIdReused,
-    Stopping,
-    TooManyJobs,
-)
-from recmesh_recommender.orders import MAX_DEADLINE, Order, Terms, job_name
+from recmesh_recommender.errors import JobEnded, JobNotFinished, JobNotSucceeded, Stopping
+from recmesh_recommender.intake import Draft, Intake
+from recmesh_recommender.orders import Continuation, Order, Terms, job_name
 from recmesh_recommender.waiting import Waiter, WaitingRoom
 
 _ANSWER_SHARE = 0.05
@@ -45,26 +39,17 @@ class RecommendationService:
         database: Database,
         *,
         catalogs: Catalogs,
-        admission: Admission,
+        intake: Intake,
         dispatcher: Dispatcher,
         room: WaitingRoom,
         terms: Terms,
-        insert_batch: int,
-        max_waiting: int,
     ) -> None:
         self._database = database
         self._catalogs = catalogs
-        self._admission = admission
+        self._intake = intake
         self._dispatcher = dispatcher
         self._room = room
         self._terms = terms
-        self._intake: Batcher[tuple[Submission, str | None], Stored] = Batcher(
-            "intake", self._store_group, max_batch=insert_batch, max_waiting=max_waiting
-        )
-
-    async def aclose(self) -> None:
-        """Stores what was accepted, and takes nothing more."""
-        await self._intake.aclose()
 
     async def create(self, order: Order) -> Job:
         """Stores a job, or finds the one that the request id stands for.
@@ -77,24 +62,79 @@ class RecommendationService:
             TooManyJobs: With RetryInfo.
             Unavailable: The database is away.
         """
-        job = await self._draft(order)
-        stored = await self._place(order, job)
-        return job if stored.is_new else await self._read(order.catalog, stored.job_id)
+        caller = await self._check_readable(order.catalog)
+        return await self._take(self._draft(order, caller, Lane.INTERACTIVE))
+
+    async def create_run(self, catalog: str, orders: Sequence[Order]) -> list[Job | RecmeshError]:
+        """Stores jobs that nobody waits for, as many as are admitted. Answers for each the job, without its answer, or
+        why there is none: what `create` raises.
+
+        Args:
+            catalog: The catalog's id.
+            orders: What is asked, all in that catalog.
+
+        Raises:
+            NotFound: The catalog.
+            TooManyJobs: None is stored, and there is room for none.
+            Unavailable: The database is away.
+        """
+        caller = await self._check_readable(catalog)
+        drafts = [self._draft(order, caller, Lane.BULK) for order in orders]
+        outcomes = await self._intake.take_run(drafts)
+        earlier = await self._read_all(
+            [o.job_id for o in outcomes if isinstance(o, Stored) and not o.is_new]
+        )
+        jobs = earlier | {draft.job.id: draft.job for draft in drafts}
+        return [
+            jobs.get(outcome.job_id, NotFound(job_name(catalog, outcome.job_id)))
+            if isinstance(outcome, Stored)
+            else outcome
+            for outcome in outcomes
+        ]
+
+    async def continue_from(self, continuation: Continuation) -> Job:
+        """Stores a job with the query of another, whose answer repeats nothing of the chain that it continues.
+
+        Somebody waits for one more answer: it is no bulk job, whatever that one was.
+
+        Raises:
+            NotFound: There is none, or not for this caller.
+            JobNotSucceeded: It has no answer, or not yet.
+            Exception: As `create`.
+        """
+        catalog = continuation.catalog
+        await self._check_readable(catalog)
+        job_id = _uuid(catalog, continuation.id)
+        async with self._database.transaction() as transaction:
+            found = await JobRepository(transaction).with_shown(job_id)
+        before = self._one([found] if found else [], catalog, job_id)
+        self._check_visible(before)
+        if before.state is not State.SUCCEEDED:
+            raise JobNotSucceeded(job_name(catalog, job_id), f"STATE_{before.state.name}")
+        link = await asyncio.to_thread(next_link, before, continuation.limit)
+        job = replace(
+            self._new(catalog, before.user, before.session, Lane.INTERACTIVE, link.query),
+            continues=before.id,
+            shown=link.shown,
+        )
+        return await self._take(Draft(job, continuation.request_id, link.fingerprint))
 
     async def recommend(self, order: Order) -> Job:
         """Stores a job and waits for its end.
 
         Raises:
             JobNotFinished: A little before the caller's deadline.
+            NotFound: The job is deleted meanwhile.
             Stopping: The server stops first.
             Exception: As `create`.
         """
-        job = await self._draft(order)
-        with self._room.waiting_for(job.id) as waiter:
-            waiter.job = job
-            stored = await self._place(order, job)
+        caller = await self._check_readable(order.catalog)
+        draft = self._draft(order, caller, Lane.INTERACTIVE)
+        with self._room.waiting_for(draft.job.id) as waiter:
+            waiter.job = draft.job
+            stored = await self._intake.take(draft)
             if stored.is_new:
-                return await self._wait(waiter, job)
+                return await self._wait(waiter, draft.job)
         with self._room.waiting_for(stored.job_id) as waiter:
             waiter.job = await self._read(order.catalog, stored.job_id)
             return waiter.job if waiter.job.state.ended else await self._wait(waiter, waiter.job)
@@ -139,7 +179,7 @@ class RecommendationService:
         """A job as it stands now, and at each change of its state that is seen, to its end.
 
         Raises:
-            NotFound: There is none, or not for this caller.
+            NotFound: There is none, or not for this caller; or not any more.
             Stopping: The server stops first.
         """
         await self._check_readable(catalog)
@@ -154,7 +194,7 @@ class RecommendationService:
             async for job in waiter.changes():
                 yield job
         if not job.state.ended:
-            raise Stopping(job_name(catalog, job_id))
+            raise _let_go(waiter, job)
 
     async def cancel(self, catalog: str, id: str) -> Job:  # noqa: A002 - what it is
         """Ends an unfinished job.
@@ -180,6 +220,28 @@ class RecommendationService:
             self._dispatcher.announce([cancelled])
         return job
 
+    async def delete(self, catalog: str, id: str) -> None:  # noqa: A002 - what it is
+        """Deletes a job and all that came of it; an unfinished one is cancelled first. What was continued from it
+        stays. Its request id stands for it still, so that a late repeat does not make it anew.
+
+        Raises:
+            NotFound: There is none, or not for this caller.
+        """
+        await self._check_readable(catalog)
+        job_id = _uuid(catalog, id)
+        async with self._database.transaction() as transaction:
+            repository = JobRepository(transaction)
+            found = await repository.get([job_id], answers=False)
+            self._check_visible(self._one(found, catalog, job_id))
+            cancelled = await repository.cancel(job_id)
+            deleted = await repository.delete(job_id)
+        if not deleted:
+            raise NotFound(job_name(catalog, job_id))
+        if cancelled is not None:
+            self._room.tell(cancelled)
+            self._dispatcher.announce([cancelled])
+        self._room.tell_gone(job_id)
+
     async def _check_readable(self, catalog: str) -> Principal:
         caller = context.caller()
         await self._catalogs.check_readable(catalog, caller)
@@ -190,55 +252,43 @@ class RecommendationService:
         if job.user != caller.id and not caller.is_above_user(job.catalog):
             raise NotFound(job_name(job.catalog, job.id))
 
-    async def _draft(self, order: Order) -> Job:
+    def _draft(self, order: Order, caller: Principal, lane: Lane) -> Draft:
         """The job that an order makes, if it makes one."""
-        caller = await self._check_readable(order.catalog)
+        user = caller.acting_for(order.user, order.catalog)
+        job = self._new(order.catalog, user, order.session, lane, order.query)
+        if order.deadline is not None:
+            job = replace(job, deadline=order.deadline)
+        return Draft(job, order.request_id, order.fingerprint)
+
+    def _new(self, catalog: str, user: str, session: str, lane: Lane, query: bytes) -> Job:
         now = dt.datetime.now(dt.UTC)
         return Job(
             id=uuid7(now),
-            catalog=order.catalog,
-            user=caller.acting_for(order.user, order.catalog),
-            session=order.session,
-            lane=Lane.INTERACTIVE,
-            query=order.query,
-            deadline=order.deadline or now + self._terms.deadline,
+            catalog=catalog,
+            user=user,
+            session=session,
+            lane=lane,
+            query=query,
+            deadline=now + self._terms.deadline[lane],
             create_time=now,
             expire_time=now + self._terms.ttl,
         )
 
-    async def _place(self, order: Order, job: Job) -> Stored:
-        """Stores the job, or finds the one that the request id stands for."""
-        key = None
-        if order.request_id:
-            key = request_key(order.catalog, context.caller().id, order.request_id)
-        submission = Submission(job, key, order.fingerprint)
-        try:
-            if not job.create_time < job.deadline <= job.create_time + MAX_DEADLINE:
-                raise DeadlineOutOfRange
-            with self._admission.admitted():
-                stored = await self._intake.submit((submission, _request_id()))
-        except (DeadlineOutOfRange, TooManyJobs):
-            # A repeated call makes no job: it is answered with the first one, whatever may be stored by now.
-            async with self._database.transaction() as transaction:
-                earlier = await find(transaction, submission)
-            if earlier is None:
-                raise
-            stored = earlier
-        if not stored.same_request:
-            raise RequestIdReused(order.request_id)
-        return stored
-
-    async def _store_group(self, group: list[tuple[Submission, str | None]]) -> list[Stored]:
-        async with self._database.transaction() as transaction:
-            stored = await store(transaction, [submission for submission, _ in group])
-        for (submission, request_id), outcome in zip(group, stored, strict=True):
-            if outcome.is_new:
-                self._dispatcher.dispatch(submission.job, request_id)
-        return stored
+    async def _take(self, draft: Draft) -> Job:
+        """Stores the job, or reads the one that the request id stands for."""
+        stored = await self._intake.take(draft)
+        return draft.job if stored.is_new else await self._read(draft.job.catalog, stored.job_id)
 
     async def _read(self, catalog: str, id: UUID) -> Job:  # noqa: A002 - what it is
         async with self._database.transaction() as transaction:
             return self._one(await JobRepository(transaction).get([id]), catalog, id)
+
+    async def _read_all(self, ids: Sequence[UUID]) -> dict[UUID, Job]:
+        if not ids:
+            return {}
+        async with self._database.transaction() as transaction:
+            found = await JobRepository(transaction).get(ids, answers=False)
+        return {job.id: job for job in found}
 
     @staticmethod
     def _one(found: Sequence[Job], catalog: str, id: UUID) -> Job:  # noqa: A002 - what it is
@@ -248,6 +298,7 @@ class RecommendationService:
 
     @staticmethod
     async def _wait(waiter: Waiter, job: Job) -> Job:
+        waiter.begin(job)
         left = context.remaining()
         assert left is not None
         low, high = _ANSWER_SECONDS
@@ -258,13 +309,14 @@ class RecommendationService:
         except TimeoutError:
             raise JobNotFinished(job_name(job.catalog, job.id)) from None
         if ended is None:
-            raise Stopping(job_name(job.catalog, job.id))
+            raise _let_go(waiter, job)
         return ended
 
 
-def _request_id() -> str | None:
-    call = context.current_call()
-    return None if call is None else call.request_id
+def _let_go(waiter: Waiter, job: Job) -> RecmeshError:
+    """Why a wait has ended before the job."""
+    name = job_name(job.catalog, job.id)
+    return NotFound(name) if waiter.gone else Stopping(name)
 
 
 def _uuid(catalog: str, text: str) -> UUID:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
+
+from google.protobuf.empty_pb2 import Empty
 
 from recmesh.recommender.v1 import (
     model_service_pb2,
@@ -19,7 +22,7 @@ from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
 from recmesh_kit import names, paging
 from recmesh_kit.server import Service
-from recmesh_recommender import converters
+from recmesh_recommender import converters, rows
 from recmesh_recommender.service import RecommendationService
 
 MAX_PAGE_BYTES = 2 * 1024 * 1024
@@ -85,11 +88,35 @@ class RecommenderServicer(RecommenderServiceServicer):
             async for job in jobs:
                 yield converters.recommendation(job)
 
+    async def ContinueRecommendation(  # noqa: N802
+        self, request: pb.ContinueRecommendationRequest, context: object
+    ) -> Recommendation:
+        """Stores a job that continues another."""
+        job = await self._service.continue_from(converters.continuation(request))
+        return converters.recommendation(job)
+
     async def CancelRecommendation(  # noqa: N802
         self, request: pb.CancelRecommendationRequest, context: object
     ) -> Recommendation:
         """Cancels a job."""
         return converters.recommendation(await self._service.cancel(*names.ids(request.name)))
+
+    async def DeleteRecommendation(  # noqa: N802
+        self, request: pb.DeleteRecommendationRequest, context: object
+    ) -> Empty:
+        """Deletes a job."""
+        await self._service.delete(*names.ids(request.name))
+        return Empty()
+
+    async def BatchCreateRecommendations(  # noqa: N802
+        self, request: pb.BatchCreateRecommendationsRequest, context: object
+    ) -> pb.BatchCreateRecommendationsResponse:
+        """Stores several jobs."""
+        (catalog,) = names.ids(request.parent)
+        # A thousand rows take a while to check and to answer: other calls go on meanwhile.
+        sorted_out = await asyncio.to_thread(rows.sort_out, request)
+        outcomes = await self._service.create_run(catalog, sorted_out.orders)
+        return await asyncio.to_thread(rows.answer, sorted_out, outcomes)
 
 
 def _id(text: str) -> UUID:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 
 from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
+from recmesh_recommender.orders import MAX_DEADLINE
 
 
 class RecommenderSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
@@ -20,10 +21,24 @@ class RecommenderSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
         ge=1,
         description="Unfinished jobs of the deployment beyond which no more are taken.",
     )
+    bulk_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Share of the admission limit that bulk jobs may take up; the rest is kept for jobs that somebody "
+        "waits for.",
+    )
     job_deadline_seconds: float = Field(
         300,
         gt=0,
+        le=MAX_DEADLINE.total_seconds(),
         description="From when on a job is not worth starting, when its caller does not say.",
+    )
+    bulk_deadline_seconds: float = Field(
+        MAX_DEADLINE.total_seconds(),
+        gt=0,
+        le=MAX_DEADLINE.total_seconds(),
+        description="The same for bulk jobs.",
     )
     result_ttl_days: int = Field(7, ge=2, le=365, description="How long jobs and results are kept.")
     attempt_limit: int = Field(

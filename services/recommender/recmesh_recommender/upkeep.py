@@ -9,6 +9,7 @@ import structlog
 
 from recmesh_jobs import partitions
 from recmesh_jobs.intake import REDISPATCH_SECONDS
+from recmesh_jobs.states import Lane
 from recmesh_jobs.sweep import LIMIT, SweepRepository
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
@@ -52,22 +53,29 @@ class Upkeep:
             repository = SweepRepository(session)
             ended = await repository.expire()
             ended += await repository.give_up_lost(self._attempt_limit)
-            lost = await repository.requeue_lost(self._attempt_limit, REDISPATCH_SECONDS)
+            lost = await repository.requeue_lost(
+                self._attempt_limit, REDISPATCH_SECONDS[Lane.SUSPECT]
+            )
         if ended or lost:
             log.info("swept", ended=len(ended), tried_again=len(lost))
         self._dispatcher.announce(ended)
         await self._dispatcher.dispatch_again(lost)
 
-    async def relay(self) -> None:
-        """Dispatches what was not dispatched, or whose message nobody took. While the broker is away they stay due."""
+    async def relay(self, lanes: frozenset[Lane]) -> None:
+        """Dispatches what was not dispatched, or whose message nobody took. While the broker is away they stay due.
+
+        Args:
+            lanes: `PROMPT` or `PATIENT`: a round of one waits for no room in the line of the other.
+        """
+        wait = max(REDISPATCH_SECONDS[lane] for lane in lanes)
         if not self._broker.connected:
             return
-        unsent = self._dispatcher.take_unsent()
+        unsent = self._dispatcher.take_unsent(lanes)
         while True:
             async with self._database.transaction() as session:
                 repository = SweepRepository(session)
                 await repository.hurry(unsent)
-                due = await repository.due(REDISPATCH_SECONDS)
+                due = await repository.due(lanes, wait)
             if due:
                 log.info("relayed", jobs=len(due))
             await self._dispatcher.dispatch_again(due)

@@ -29,10 +29,12 @@ class Waiter:
     Attributes:
         id: The job.
         job: The job as it was stored or read, once it is known: a reply tells only what came of it.
+        gone: Whether the job was deleted, or has expired.
     """
 
     id: UUID
     job: Job | None = None
+    gone: bool = False
     _news: asyncio.Queue[Job | None] = field(
         default_factory=lambda: asyncio.Queue(_MAX_NEWS), repr=False
     )
@@ -41,31 +43,41 @@ class Waiter:
     _poll_at: float = field(default_factory=lambda: time.monotonic() + FIRST_POLL_SECONDS)
 
     async def changes(self) -> AsyncIterator[Job]:
-        """The job at each change of its state that is seen; ends after its end state, or when the server stops."""
+        """The job at each change of its state that is seen; ends after its end state, or when it is let go."""
         while (job := await self._news.get()) is not None:
             yield job
             if job.state.ended:
                 return
 
     async def end(self) -> Job | None:
-        """The job in its end state; None when the server stops first."""
+        """The job in its end state; None when it is let go first."""
         async for job in self.changes():
             if job.state.ended:
                 return job
         return None
 
     def begin(self, job: Job) -> None:
-        """Notes how the job stood at first: what is older is no news."""
+        """Notes how the job stood at first, once it is stored: what is older is no news."""
         self._state = max(self._state or job.state, job.state)
 
-    def tell(self, job: Job | None) -> None:
-        """Passes news on, if they are any; None when the server stops."""
-        if job is not None:
-            if self._state is not None and job.state <= self._state:
-                return
-            self._state = job.state
+    @property
+    def begun(self) -> bool:
+        """Whether the job is known to have been stored."""
+        return self._state is not None
+
+    def tell(self, job: Job) -> None:
+        """Passes news on, if they are any."""
+        if self._state is not None and job.state <= self._state:
+            return
+        self._state = job.state
         # Never full: a job has fewer states than this has places.
         self._news.put_nowait(job)
+
+    def let_go(self, *, gone: bool = False) -> None:
+        """Ends the wait: the job is gone, or else the server stops."""
+        if not self.gone:
+            self.gone = gone
+            self._news.put_nowait(None)
 
     def due(self, now: float) -> bool:
         """Whether to look at the row now; if so, the next look comes later."""
@@ -90,7 +102,7 @@ class WaitingRoom:
         waiter = Waiter(id)
         self._waiters[id].add(waiter)
         if self._closed:
-            waiter.tell(None)
+            waiter.let_go()
         try:
             yield waiter
         finally:
@@ -120,6 +132,11 @@ class WaitingRoom:
                 )
                 waiter.tell(job)
 
+    def tell_gone(self, id: UUID) -> None:  # noqa: A002 - what it is
+        """Lets those go who wait for a job that is not there any more."""
+        for waiter in self._waiters.get(id, ()):
+            waiter.let_go(gone=True)
+
     async def poll(self) -> None:
         """Looks at the rows of the jobs whose waiters are due, all in one query."""
         now = time.monotonic()
@@ -131,14 +148,18 @@ class WaitingRoom:
         ]
         if not due:
             return
+        # Asked before the query: what is stored while it runs is not missing.
+        stored = {id_ for id_ in due if any(waiter.begun for waiter in self._waiters[id_])}
         async with self._database.transaction() as session:
             found = await JobRepository(session).get(due)
         for job in found:
             self.tell(job)
+        for id_ in stored.difference(job.id for job in found):
+            self.tell_gone(id_)
 
     async def close(self) -> None:
         """The server stops: all who wait are let go, and nobody waits any more."""
         self._closed = True
         for waiters in self._waiters.values():
             for waiter in waiters:
-                waiter.tell(None)
+                waiter.let_go()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from recmesh_kit.database import Database
 from recmesh_kit.migrations import migrate
 from recmesh_kit.tasks import Background
 from recmesh_kit.testing import bearer, fields_of, reason_of, running
-from recmesh_recommender import waiting
+from recmesh_recommender import assembly, waiting
 from recmesh_recommender.assembly import Recommender
 from recmesh_recommender.servicer import services
 from recmesh_recommender.settings import RecommenderSettings
@@ -69,7 +69,7 @@ class Replica:
         request = pb.CreateRecommendationRequest(
             parent=parent, recommendation=wanted, request_id=request_id
         )
-        return await self.stub.CreateRecommendation(request, metadata=metadata, timeout=20)
+        return await self.stub.CreateRecommendation(request, metadata=metadata, timeout=60)
 
     async def recommend(
         self,
@@ -78,7 +78,7 @@ class Replica:
         parent: str = FILMS,
         request_id: str = "",
         metadata: Metadata = ANN,
-        timeout: float = 20,  # noqa: ASYNC109 - it is the call's
+        timeout: float = 60,  # noqa: ASYNC109 - it is the call's
     ) -> Recommendation:
         wanted = Recommendation(query=query)
         request = pb.RecommendRequest(parent=parent, recommendation=wanted, request_id=request_id)
@@ -86,23 +86,44 @@ class Replica:
 
     async def get(self, name: str, metadata: Metadata = ANN) -> Recommendation:
         request = pb.GetRecommendationRequest(name=name)
-        return await self.stub.GetRecommendation(request, metadata=metadata, timeout=20)
+        return await self.stub.GetRecommendation(request, metadata=metadata, timeout=60)
+
+    async def again(
+        self, name: str, *, limit: int = 0, request_id: str = "", metadata: Metadata = ANN
+    ) -> Recommendation:
+        """Continues a job."""
+        request = pb.ContinueRecommendationRequest(name=name, limit=limit, request_id=request_id)
+        return await self.stub.ContinueRecommendation(request, metadata=metadata, timeout=60)
+
+    async def delete(self, name: str, metadata: Metadata = ANN) -> None:
+        request = pb.DeleteRecommendationRequest(name=name)
+        await self.stub.DeleteRecommendation(request, metadata=metadata, timeout=60)
+
+    async def batch(
+        self,
+        rows: Iterable[pb.CreateRecommendationRequest],
+        *,
+        parent: str = FILMS,
+        metadata: Metadata = EDITOR,
+    ) -> pb.BatchCreateRecommendationsResponse:
+        request = pb.BatchCreateRecommendationsRequest(parent=parent, requests=rows)
+        return await self.stub.BatchCreateRecommendations(request, metadata=metadata, timeout=60)
 
     async def cancel(self, name: str, metadata: Metadata = ANN) -> Recommendation:
         request = pb.CancelRecommendationRequest(name=name)
-        return await self.stub.CancelRecommendation(request, metadata=metadata, timeout=20)
+        return await self.stub.CancelRecommendation(request, metadata=metadata, timeout=60)
 
     async def page(
         self, metadata: Metadata = ANN, **fields: object
     ) -> pb.ListRecommendationsResponse:
         request = pb.ListRecommendationsRequest(parent=FILMS)
         request.MergeFrom(pb.ListRecommendationsRequest(**fields))  # type: ignore[arg-type]
-        return await self.stub.ListRecommendations(request, metadata=metadata, timeout=20)
+        return await self.stub.ListRecommendations(request, metadata=metadata, timeout=60)
 
     async def states(self, name: str, metadata: Metadata = ANN) -> list[str]:
         """What a watcher sees, to the end."""
         request = pb.WatchRecommendationRequest(name=name)
-        watching = self.stub.WatchRecommendation(request, metadata=metadata, timeout=20)
+        watching = self.stub.WatchRecommendation(request, metadata=metadata, timeout=60)
         return [state(job) async for job in watching]
 
 
@@ -122,14 +143,14 @@ async def failure(call: Awaitable[object]) -> str:
     return " ".join([error.code().name, reason_of(error), *fields_of(error)])
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 
 
 async def until_state(replica: Replica, name: str, wanted: str) -> Recommendation:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while state(job := await replica.get(name, EDITOR)) != wanted:
         assert time.monotonic() < end, f"{state(job)}, not {wanted}"
         await asyncio.sleep(0.01)
@@ -151,7 +172,7 @@ async def replica_of(
     }
     settings = RecommenderSettings.model_validate(fixed | changed)
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(Broker(amqp_url, name="test", timeout_seconds=5))
+        broker = await stack.enter_async_context(Broker(amqp_url, name="test", timeout_seconds=60))
         background = await stack.enter_async_context(Background())
         recommender = await stack.enter_async_context(
             Recommender(settings, database, broker, fetch, background)
@@ -174,7 +195,7 @@ async def database_url(postgres: PostgresServer, database_name: str) -> str:
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with Database(
-        database_url, pool_size=15, timeout_seconds=5, application_name="test"
+        database_url, pool_size=15, timeout_seconds=60, application_name="test"
     ) as opened:
         yield opened
 
@@ -188,7 +209,7 @@ async def _empty(request: pytest.FixtureRequest) -> None:
     for table in ("jobs", "requests", "dead_letters"):
         await sql(database, f"DELETE FROM recommender.{table}")  # noqa: S608 - a constant
     amqp_url: str = request.getfixturevalue("amqp_url")
-    async with Broker(amqp_url, name="test", timeout_seconds=5) as broker:
+    async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
         await broker.declare(TOPOLOGY)
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
@@ -223,9 +244,15 @@ def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_POLL_SECONDS", 3600.0)
 
 
+@pytest.fixture
+def counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unfinished jobs are counted at the start only: a job that is stored during a count counts twice for a moment."""
+    monkeypatch.setattr(assembly, "REFRESH_SECONDS", 3600.0)
+
+
 async def taken_from(queue: AbstractQueue) -> AbstractIncomingMessage:
     """The next message of a queue."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (message := await queue.get(no_ack=True, fail=False)) is None:
         assert time.monotonic() < end, "no message came"
     return message

@@ -1,9 +1,9 @@
-"""A small worker: claims, writes and replies as the real one does, and answers one item to everything."""
+"""A small worker: claims, writes and replies as the real one does, and knows its items by heart."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,16 +12,21 @@ from recmesh.recommender.v1.recommendation_pb2 import Result
 from recmesh_jobs.job import Ended, Failure
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.messages import Dispatched, Finished, decode_job, encode_finished
-from recmesh_jobs.topology import INTERACTIVE, SUSPECT, TOPOLOGY
+from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT, TOPOLOGY
 from recmesh_kit.broker import Broker, Delivery
 from recmesh_kit.database import Database
 
 
-def answer_to(job: Dispatched) -> bytes:
-    item = f"catalogs/{job.catalog}/items/ran"
-    found = Result(item=item, title="Ran", score=0.5)
+def answer_to(job: Dispatched, items: Sequence[str]) -> bytes:
+    """The first of the items that the chain has not shown."""
+    shown = set(job.shown)
+    left = [item for item in items if item not in shown][: job.query.limit]
+    results = [
+        Result(item=f"catalogs/{job.catalog}/items/{item}", title=item.title(), score=0.5)
+        for item in left
+    ]
     model = f"catalogs/{job.catalog}/models/content"
-    return Answer(version=1, results=[found], model=model).SerializeToString()
+    return Answer(version=1, results=results, model=model).SerializeToString()
 
 
 @dataclass
@@ -35,6 +40,7 @@ class Worker:
     dies: bool
     replies: bool
     failure: Failure | None
+    items: Sequence[str]
     taken: list[tuple[str, Dispatched]] = field(default_factory=list)
     reply_queues: list[str | None] = field(default_factory=list)
     request_ids: list[str | None] = field(default_factory=list)
@@ -51,7 +57,7 @@ class Worker:
                 self.request_ids.append(delivery.request_id)
                 if not self.dies:
                     await self.gate.wait()
-                    answer = answer_to(job)
+                    answer = answer_to(job, self.items)
                     async with self.database.transaction() as session:
                         leases = LeaseRepository(session, "stand-in")
                         ended = (
@@ -78,14 +84,15 @@ async def working(
     dies: bool = False,
     replies: bool = True,
     failure: Failure | None = None,
+    items: Sequence[str] = ("ran",),
 ) -> AsyncIterator[Worker]:
     """A worker at work."""
-    async with Broker(amqp_url, name="stand-in", timeout_seconds=5) as broker:
+    async with Broker(amqp_url, name="stand-in", timeout_seconds=60) as broker:
         await broker.declare(TOPOLOGY)
         gate = asyncio.Event()
         if not held:
             gate.set()
-        worker = Worker(database, broker, lease_seconds, gate, dies, replies, failure)
-        for queue in (INTERACTIVE, SUSPECT):
+        worker = Worker(database, broker, lease_seconds, gate, dies, replies, failure, items)
+        for queue in (INTERACTIVE, BULK, SUSPECT):
             await broker.consume(queue.name, worker.handle, prefetch=64)
         yield worker

@@ -50,7 +50,7 @@ async def test_who_waits_on_another_replica_is_told_too(
         call = asyncio.ensure_future(other.recommend())
         await until(lambda: other.recommender.room._waiters)
         (id_,) = other.recommender.room._waiters
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await sql(database, "SELECT id FROM recommender.jobs"):
                 pass
         await replica.cancel(f"{FILMS}/recommendations/{id_}")

@@ -141,13 +141,11 @@ async def test_what_is_known_serves_while_the_service_is_slow(
     await known.check_readable("films", ANN)
     monkeypatch.setattr(catalogs, "FRESH_SECONDS", 60.0)
     source.open.clear()
-    began = time.monotonic()
     await known.check_readable("films", ANN)
     # The first pays for its patience, and the others do not.
-    patient = time.monotonic() - began
-    assert patient < 2
-    await asyncio.gather(*(known.check_readable("films", ANN) for _ in range(10)))
-    assert time.monotonic() - began - patient < catalogs.PATIENCE_SECONDS
+    monkeypatch.setattr(catalogs, "PATIENCE_SECONDS", 3600.0)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(known.check_readable("films", ANN) for _ in range(10)))
     assert source.asked == ["films", "films"]
     await known.aclose()
     assert not known._asking
@@ -202,7 +200,9 @@ async def client(source: Source) -> AsyncIterator[CatalogClient]:
     services, health = [Service(descriptor, CatalogService(source))], Health(())
     server, port = await start(settings, services, verifier=verifier, health=health)
     credentials = ServiceCredentials(sign_in)
-    channel = connect(f"127.0.0.1:{port}", [descriptor], timeout_seconds=5, credentials=credentials)
+    channel = connect(
+        f"127.0.0.1:{port}", [descriptor], timeout_seconds=60, credentials=credentials
+    )
     async with channel:
         yield CatalogClient(channel)
     await shut_down(server, settings, health)

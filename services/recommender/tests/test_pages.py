@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from recmesh.events.v1.job_events_pb2 import Answer
@@ -34,6 +36,30 @@ async def test_what_comes_meanwhile_disturbs_no_page(replica: Replica) -> None:
     second = await replica.page(page_size=2, page_token=first.next_page_token)
     names = [job.name for page in (first, second) for job in page.recommendations]
     assert names == made[::-1]
+
+
+@pytest.mark.parametrize(("user", "session"), [("", ""), ("", "visit"), ("ann", "")])
+async def test_pages_neither_repeat_nor_drop_while_jobs_come_and_go(
+    replica: Replica, user: str, session: str
+) -> None:
+    before = [(await replica.create(session="visit")).name for _ in range(12)]
+    theirs = [(await replica.create(session="visit", metadata=BOB)).name for _ in range(3)]
+    doomed, kept = before[::3], [name for n, name in enumerate(before) if n % 3]
+
+    async def disturb() -> None:
+        for name in doomed:
+            await replica.delete(name)
+            await asyncio.gather(*(replica.create(session="visit") for _ in range(3)))
+
+    async def walk_often() -> None:
+        for size in (1, 2, 5):
+            pages = await walk(replica, page_size=size, user=user, session=session)
+            seen = [name for page in pages for name in page]
+            assert len(set(seen)) == len(seen)
+            assert [name for name in seen if name in kept] == kept[::-1]
+            assert not set(theirs) & set(seen)
+
+    await asyncio.gather(disturb(), walk_often(), walk_often())
 
 
 async def test_by_session_and_by_user(replica: Replica) -> None:

@@ -1,16 +1,18 @@
 import datetime as dt
 
 import pytest
+from google.rpc import error_details_pb2
 
 from recmesh.recommender.v1.query_pb2 import HistorySeed, ItemsSeed, Query
 from recmesh_jobs.messages import timestamp
-from services.recommender.tests.conftest import FILMS, Replica, failure, state
+from recmesh_kit.testing import status_of
+from services.recommender.tests.conftest import FILMS, Replica, error_of, failure, state
 
 QUERY = "recommendation.query"
 ITEM = f"{FILMS}/items/alien"
 THEIRS = "catalogs/books/items/dune"
 INVALID = "INVALID_ARGUMENT INVALID_FIELD"
-PLANNED = "UNIMPLEMENTED NOT_IMPLEMENTED"
+BAD_FILTER = f"INVALID_ARGUMENT INVALID_FILTER {QUERY}.filter"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,11 @@ PLANNED = "UNIMPLEMENTED NOT_IMPLEMENTED"
         Query(item=ITEM),
         Query(text="a heist inside a dream", limit=200),
         Query(title="x", exclude_items=[ITEM], include_seen=True, strict_filter=True),
-        Query(title="x", diversity=Query.DIVERSITY_NONE),
+        Query(history=HistorySeed()),
+        Query(items=ItemsSeed(items=[ITEM, f"{FILMS}/items/ran"])),
+        Query(title="x", filter='release_year >= 1980 AND NOT genres:"Drama"', strict_filter=True),
+        Query(title="x", filter=" "),
+        Query(title="x", diversity=Query.DIVERSITY_HIGH),
         Query(title="x", serving_config=f"{FILMS}/servingConfigs/default"),
     ],
 )
@@ -59,15 +65,28 @@ async def test_what_is_served(replica: Replica, query: Query) -> None:
             Query(title="x", serving_config="catalogs/books/servingConfigs/default"),
             "NOT_FOUND RESOURCE_NOT_FOUND",
         ),
-        (Query(history=HistorySeed()), PLANNED),
-        (Query(items=ItemsSeed(items=[ITEM])), PLANNED),
-        (Query(title="x", filter="release_year > 1980"), PLANNED),
-        (Query(title="x", diversity=Query.DIVERSITY_HIGH), PLANNED),
+        (Query(items=ItemsSeed()), f"{INVALID} {QUERY}.items.items"),
+        (Query(items=ItemsSeed(items=[ITEM] * 101)), f"{INVALID} {QUERY}.items.items"),
+        (
+            Query(items=ItemsSeed(items=[THEIRS, ITEM, THEIRS])),
+            f"{INVALID} {QUERY}.items.items[0] {QUERY}.items.items[2]",
+        ),
+        (Query(title="x", filter="release_year >="), BAD_FILTER),
+        (Query(title="x", filter="colour = red"), BAD_FILTER),
+        (Query(title="x", filter="(" * 21 + "a" + ")" * 21), BAD_FILTER),
+        (Query(title="x", filter="x" * 4097), f"{INVALID} {QUERY}.filter"),
     ],
 )
 async def test_what_is_refused(replica: Replica, query: Query, told: str) -> None:
     assert await failure(replica.create(query)) == told
     assert await failure(replica.recommend(query)) == told
+
+
+async def test_an_error_of_a_filter_points_at_the_column(replica: Replica) -> None:
+    error = await error_of(replica.create(Query(title="x", filter="hidden = true AND year > 1980")))
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status_of(error).details)
+    assert info.metadata["column"] == "19"
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 24 * 3600 + 60])

@@ -23,15 +23,19 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
+from recmesh_worker import converters
 from recmesh_worker.answering import Answering
 from recmesh_worker.catalog_items import CatalogItems
 from recmesh_worker.consumer import JobConsumer
 from recmesh_worker.consuming import Consuming
 from recmesh_worker.encoder import Encoder, EncoderThread
 from recmesh_worker.engine.rank import Ranker
+from recmesh_worker.historian import Historian
 from recmesh_worker.indexer import Indexer
 from recmesh_worker.job_batch import JobBatch
 from recmesh_worker.models.registry import create_model
+from recmesh_worker.precedence import Precedence
+from recmesh_worker.progress import Progress
 from recmesh_worker.read_model import ReadModel
 from recmesh_worker.replies import Replies
 from recmesh_worker.settings import WorkerSettings
@@ -79,8 +83,12 @@ async def run(settings: WorkerSettings) -> None:
             )
         )
         stack.push_async_callback(encoder.aclose)
-        # The id is read from the files, so that titles are answered before torch is there.
-        encoder_id = await asyncio.to_thread(encoder.encoder.identify)
+        # The id is read from the files, so that titles are answered before torch is there. The filters' parser is
+        # built off the loop, before a filter comes.
+        encoder_id, _ = await asyncio.gather(
+            asyncio.to_thread(encoder.encoder.identify),
+            asyncio.to_thread(converters.read_filter, "release_year > 0"),
+        )
         encoder.start()
         read_model = ReadModel(
             database,
@@ -92,25 +100,31 @@ async def run(settings: WorkerSettings) -> None:
         ranker = Ranker(
             create_model("content"), create_model("popularity"), settings.encoder_languages
         )
-        answering = Answering(read_model, encoder, ranker)
-        batch = JobBatch(
-            database,
-            answering,
-            Replies(broker),
-            worker=settings.worker_name,
-            lease_seconds=settings.lease_seconds,
-        )
+        replies = Replies(broker)
+        precedence = Precedence()
+
+        def job_consumer(most_waiting: int, *, bulk: bool = False) -> JobConsumer:
+            answering = Answering(read_model, encoder, ranker, precedence, bulk=bulk)
+            batch = JobBatch(
+                database,
+                answering,
+                replies,
+                worker=settings.worker_name,
+                lease_seconds=settings.lease_seconds,
+            )
+            return JobConsumer(batch, answering, read_model, encoder, most_waiting=most_waiting)
+
         background = await stack.enter_async_context(Background())
         await broker.declare(TOPOLOGY)
         await broker.declare(catalog_events.TOPOLOGY)
+        catalogs = CatalogItems(channel)
         consuming = Consuming(
             broker,
-            JobConsumer(
-                batch, answering, read_model, encoder, most_waiting=2 * settings.job_batch + 1
-            ),
-            Indexer(database, CatalogItems(channel), encoder),
-            job_batch=settings.job_batch,
-            index_batch=settings.index_batch,
+            jobs=job_consumer(2 * settings.job_batch + 1),
+            bulk=job_consumer(settings.bulk_batch, bulk=True),
+            historian=Historian(database, catalogs, encoder_id),
+            indexer=Indexer(database, catalogs, encoder),
+            settings=settings,
         )
         stack.push_async_callback(consuming.drain, settings.drain_seconds)
         await consuming.start()
@@ -118,6 +132,8 @@ async def run(settings: WorkerSettings) -> None:
         broken = asyncio.Event()
         background.spawn("warm", _warm(encoder, health, broken))
         background.loop("follow", read_model.follow, settings.follow_seconds)
+        progress = Progress(database, broker, encoder_id)
+        background.loop("progress", progress.tell, settings.progress_seconds)
         every = settings.probe_interval_seconds
         health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
         health.probe(background, "consumer", consuming.check, min(every, LOOK_SECONDS))

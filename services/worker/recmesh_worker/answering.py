@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -12,24 +15,55 @@ from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import Answer, EngineQuery, SeedKind
 from recmesh_worker.engine.rank import Ranker
 from recmesh_worker.engine.seeds import titles_to_encode
+from recmesh_worker.precedence import Precedence
 from recmesh_worker.read_model import ReadModel
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
+
+BULK_SLICE = 2
+"""Bulk queries that are answered at once: what others wait for them."""
+
 
 class Answering:
-    """Answers batches of queries over one catalog."""
+    """Answers batches of queries over one catalog.
 
-    def __init__(self, read_model: ReadModel, encoder: EncoderThread, ranker: Ranker) -> None:
+    Args:
+        read_model: Has the thread that it is computed on.
+        encoder: Encodes texts.
+        ranker: Ranks.
+        precedence: Of the one over the other.
+        bulk: Whether these queries give way to all others.
+    """
+
+    def __init__(
+        self,
+        read_model: ReadModel,
+        encoder: EncoderThread,
+        ranker: Ranker,
+        precedence: Precedence,
+        *,
+        bulk: bool = False,
+    ) -> None:
         self._read_model = read_model
         self._encoder = encoder
         self._ranker = ranker
+        self._precedence = precedence
+        self._bulk = bulk
+
+    def in_hand(self) -> AbstractContextManager[None]:
+        """The time in which a batch is in hand, from its claim to its end."""
+        return nullcontext() if self._bulk else self._precedence.urgent()
 
     async def to_encode(self, memory: CatalogMemory, queries: Sequence[EngineQuery]) -> set[int]:
         """Places of the queries that need the encoder: texts, and titles that the catalog does not have."""
-        return await self._read_model.compute(
-            lambda: {place for place, query in enumerate(queries) if _needs_vector(query, memory)}
-        )
+        found: set[int] = set()
+        for start, some in self._slices(queries):
+            await self._turn()
+            found |= await self._compute(partial(_to_encode, memory, start, some))
+        return found
 
     async def answer(
         self, memory: CatalogMemory, queries: Sequence[EngineQuery], *, encode: bool
@@ -41,9 +75,18 @@ class Answering:
             queries: What is asked.
             encode: Whether the words of these queries are encoded before; the encoder must be ready.
         """
+        answers: list[Answer | Exception] = []
+        for _, some in self._slices(queries):
+            await self._turn()
+            answers += await self._answer(memory, some, encode=encode)
+        return answers
+
+    async def _answer(
+        self, memory: CatalogMemory, queries: Sequence[EngineQuery], *, encode: bool
+    ) -> list[Answer | Exception]:
         try:
             seeded = await self._encoded(queries) if encode else queries
-            return list(await self._read_model.compute(lambda: self._ranker.rank(seeded, memory)))
+            return list(await self._compute(partial(self._ranker.rank, seeded, memory)))
         except Exception as error:
             if len(queries) == 1:
                 return [error]
@@ -51,12 +94,33 @@ class Answering:
         return [
             answer
             for query in queries
-            for answer in await self.answer(memory, [query], encode=encode)
+            for answer in await self._answer(memory, [query], encode=encode)
         ]
 
     async def _encoded(self, queries: Sequence[EngineQuery]) -> list[EngineQuery]:
-        vectors = await self._encoder.encode([query.seed for query in queries])
+        words = [query.seed for query in queries]
+        vectors = await self._encoder.encode(words, bulk=self._bulk)
         return [replace(query, vector=v) for query, v in zip(queries, vectors, strict=True)]
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        return await self._read_model.compute(work, bulk=self._bulk)
+
+    async def _turn(self) -> None:
+        """Returns when the next slice may begin."""
+        if self._bulk:
+            await self._precedence.give_way()
+
+    def _slices(
+        self, queries: Sequence[EngineQuery]
+    ) -> Iterator[tuple[int, Sequence[EngineQuery]]]:
+        """What is computed at once, with the place of the first query of each."""
+        size = BULK_SLICE if self._bulk else max(len(queries), 1)
+        for start in range(0, len(queries), size):
+            yield start, queries[start : start + size]
+
+
+def _to_encode(memory: CatalogMemory, start: int, queries: Sequence[EngineQuery]) -> set[int]:
+    return {place for place, query in enumerate(queries, start) if _needs_vector(query, memory)}
 
 
 def _needs_vector(query: EngineQuery, memory: CatalogMemory) -> bool:

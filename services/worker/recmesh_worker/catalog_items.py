@@ -1,8 +1,9 @@
-"""The catalog service, as the indexer needs it."""
+"""The catalog service, as those need it who keep the read model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import grpc
 
@@ -15,7 +16,7 @@ from recmesh_kit.errors import Unavailable
 
 
 class CatalogItems:
-    """Reads items from the catalog service.
+    """Reads catalogs and items from the catalog service.
 
     Args:
         channel: To that service, signed in.
@@ -23,6 +24,21 @@ class CatalogItems:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = CatalogServiceStub(channel)
+
+    async def create_time(self, catalog: str) -> datetime | None:
+        """When this catalog was made; None when there is no such catalog.
+
+        Raises:
+            Unavailable: The service does not answer, or does not let us in.
+        """
+        request = pb.GetCatalogRequest(name=names.join("catalogs", catalog))
+        try:
+            async with calling("catalog"):
+                return (await self._stub.GetCatalog(request)).create_time.ToDatetime(UTC)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
+            raise Unavailable(f"The catalog service says {error.code().name}.") from error
 
     async def items(self, catalog: str, ids: Sequence[str]) -> Sequence[Item] | None:
         """Those of these items that are there; None when there is no such catalog.

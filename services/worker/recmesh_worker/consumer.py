@@ -18,6 +18,7 @@ from recmesh_jobs import messages
 from recmesh_jobs.job import Failure
 from recmesh_jobs.messages import Dispatched
 from recmesh_kit.broker import Delivery
+from recmesh_kit.errors import InvalidArgument
 from recmesh_kit.tasks import Background
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
@@ -154,6 +155,10 @@ def _query(job: Dispatched) -> EngineQuery | Failure:
     except converters.UnsupportedQuery:
         log.warning("query of an unknown kind", job=str(job.id))
         return UNKNOWN_QUERY
+    except InvalidArgument as error:
+        # It was admitted: by another version, then.
+        log.warning("filter not understood", job=str(job.id), error=error.message)
+        return Failure(error.reason, error.message)
     except Exception:
         log.exception("query not understood", job=str(job.id))
         return BROKEN

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from recmesh_jobs.topology import INTERACTIVE, SUSPECT
+from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
 from recmesh_kit import catalog_events
 from recmesh_kit.broker import Broker, Consumer
 from recmesh_kit.errors import Unavailable
 from recmesh_worker.consumer import JobConsumer
+from recmesh_worker.historian import Historian
 from recmesh_worker.indexer import Indexer
+from recmesh_worker.settings import WorkerSettings
 
 
 class Consuming:
@@ -17,46 +19,56 @@ class Consuming:
 
     Args:
         broker: Where the queues are.
-        jobs: Takes the jobs.
-        indexer: Takes the catalog events.
-        job_batch: Most jobs in a batch.
-        index_batch: Most catalog events in a batch.
+        jobs: Takes the jobs that somebody waits for.
+        bulk: Takes the others.
+        historian: Takes what people did.
+        indexer: Takes the changes of items.
+        settings: How many messages are handled together.
     """
 
     def __init__(
         self,
         broker: Broker,
-        jobs: JobConsumer,
-        indexer: Indexer,
         *,
-        job_batch: int,
-        index_batch: int,
+        jobs: JobConsumer,
+        bulk: JobConsumer,
+        historian: Historian,
+        indexer: Indexer,
+        settings: WorkerSettings,
     ) -> None:
         self._broker = broker
         self._jobs = jobs
+        self._bulk = bulk
+        self._historian = historian
         self._indexer = indexer
-        self._job_batch = job_batch
-        self._index_batch = index_batch
-        self._job_consumers: list[Consumer] = []
+        self._settings = settings
+        self._consumers: list[Consumer] = []
         self._index_consumers: list[Consumer] = []
 
     async def start(self) -> None:
         """Begins to consume, as soon as the broker is there."""
-        self._job_consumers = [
+        settings = self._settings
+        self._consumers = [
             # Two batches: while one is ranked, the other is claimed or written.
             await self._broker.consume(
                 INTERACTIVE.name,
                 self._jobs.handle,
-                prefetch=2 * self._job_batch,
-                max_batch=self._job_batch,
+                prefetch=2 * settings.job_batch,
+                max_batch=settings.job_batch,
                 concurrency=2,
             ),
             # One at a time, so that a job that kills its worker takes no neighbour along.
             await self._broker.consume(SUSPECT.name, self._jobs.handle, prefetch=1),
+            await self._broker.consume(BULK.name, self._bulk.handle, prefetch=settings.bulk_batch),
+            await self._broker.consume(
+                catalog_events.HISTORY.name,
+                self._historian.handle,
+                prefetch=settings.history_batch,
+            ),
         ]
         self._index_consumers = [
             await self._broker.consume(
-                catalog_events.INDEX.name, self._indexer.handle, prefetch=self._index_batch
+                catalog_events.INDEX.name, self._indexer.handle, prefetch=settings.index_batch
             )
         ]
 
@@ -66,7 +78,7 @@ class Consuming:
         Raises:
             Unavailable: A queue is not consumed.
         """
-        consumers = self._job_consumers + self._index_consumers
+        consumers = self._consumers + self._index_consumers
         if not all(consumer.alive for consumer in consumers):
             raise Unavailable("Not every queue is being consumed.")
 
@@ -74,8 +86,8 @@ class Consuming:
         """Takes nothing more. What waits is given back, what is being done has so many seconds to end, and indexing is
         cut off: an import may take minutes, and what is not yet done of it will be done by another.
         """
-        await self._jobs.aclose()
+        await asyncio.gather(self._jobs.aclose(), self._bulk.aclose())
         await asyncio.gather(
-            *(consumer.drain(seconds) for consumer in self._job_consumers),
+            *(consumer.drain(seconds) for consumer in self._consumers),
             *(consumer.drain(0) for consumer in self._index_consumers),
         )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
+from functools import lru_cache
 
+from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
 from recmesh.recommender.v1 import recommendation_pb2 as pb
+from recmesh.recommender.v1.query_pb2 import Query
+from recmesh_jobs.history import Event
+from recmesh_jobs.history_repository import Happened
 from recmesh_jobs.items import IndexedItem, Vector
 from recmesh_jobs.job import VERSION
 from recmesh_jobs.messages import Dispatched
 from recmesh_kit import names
+from recmesh_kit.filters.check import read
+from recmesh_kit.filters.schema import ITEMS
+from recmesh_kit.filters.tree import Condition
 from recmesh_worker.engine.item_text import item_text
 from recmesh_worker.engine.query import (
     Answer,
+    Diversity,
     EngineQuery,
     Fallback,
     Reason,
@@ -21,6 +30,9 @@ from recmesh_worker.engine.query import (
     Result,
     SeedKind,
 )
+
+FILTERS = 1_000
+"""Filters that are remembered as they were read: callers repeat theirs."""
 
 _FALLBACKS = {
     Fallback.NONE: pb.Recommendation.FALLBACK_UNSPECIFIED,
@@ -34,32 +46,69 @@ _REASONS = {
 }
 
 
+_DIVERSITIES = {
+    Query.DIVERSITY_UNSPECIFIED: Diversity.NONE,
+    Query.DIVERSITY_NONE: Diversity.NONE,
+    Query.DIVERSITY_LOW: Diversity.LOW,
+    Query.DIVERSITY_MEDIUM: Diversity.MEDIUM,
+    Query.DIVERSITY_HIGH: Diversity.HIGH,
+}
+
+
 class UnsupportedQuery(Exception):
-    """A seed that this worker does not know: a newer recommender admitted it."""
+    """A seed or a diversity that this worker does not know: a newer recommender admitted it."""
 
 
 def engine_query(job: Dispatched) -> EngineQuery:
-    """What the engine is asked.
+    """What the engine is asked; the history is still to be put in.
 
     Raises:
-        UnsupportedQuery: The seed is of no kind that is known here.
+        UnsupportedQuery: The seed or the diversity is of no kind that is known here.
+        InvalidArgument: The filter cannot be read.
     """
     query = job.query
+    seed = ""
+    items: tuple[str, ...] = ()
     match query.WhichOneof("seed"):
         case "title":
             kind, seed = SeedKind.TITLE, query.title
         case "item":
-            kind, seed = SeedKind.ITEM, names.ids(query.item)[-1]
+            kind, seed = SeedKind.ITEM, _last_id(query.item)
         case "text":
             kind, seed = SeedKind.TEXT, query.text
+        case "history":
+            kind = SeedKind.HISTORY
+        case "items":
+            kind, items = SeedKind.ITEMS, tuple(map(_last_id, query.items.items))
         case other:
             raise UnsupportedQuery(f"seed {other!r}")
+    if query.diversity not in _DIVERSITIES:
+        raise UnsupportedQuery(f"diversity {query.diversity}")
     return EngineQuery(
         kind=kind,
         seed=seed,
+        items=items,
         limit=query.limit,
-        exclude=frozenset(names.ids(name)[-1] for name in query.exclude_items),
+        exclude=frozenset((*map(_last_id, query.exclude_items), *job.shown)),
+        include_seen=query.include_seen,
+        filter=read_filter(query.filter),
+        strict_filter=query.strict_filter,
+        diversity=_DIVERSITIES[query.diversity],
     )
+
+
+@lru_cache(FILTERS)
+def read_filter(text: str) -> Condition | None:
+    """What a filter on items means; None when it is blank. The first call builds the parser, which takes a while.
+
+    Raises:
+        InvalidArgument: It cannot be read.
+    """
+    return read(text, ITEMS)
+
+
+def _last_id(name: str) -> str:
+    return names.ids(name)[-1]
 
 
 def answer_message(
@@ -71,6 +120,7 @@ def answer_message(
         results=[_result(result, catalog) for result in answer.results],
         resolve_confidence=answer.confidence,
         fallback=_FALLBACKS[answer.fallback],
+        filter_relaxed=answer.filter_relaxed,
         model=names.join("catalogs", catalog, "models", answer.model),
     )
     if answer.resolved is not None:
@@ -116,9 +166,21 @@ def text_of(item: Item) -> str:
     )
 
 
+def happened(interaction: Interaction) -> Happened:
+    """An interaction, as the histories have it."""
+    value = interaction.value if interaction.HasField("value") else None
+    event = Event(
+        _last_id(interaction.item),
+        interaction.type,
+        value,
+        interaction.event_time.ToDatetime(UTC),
+    )
+    return Happened(interaction.user, event, interaction.create_time.ToDatetime(UTC))
+
+
 def item_id(item: Item) -> str:
     """The caller's own id of an item."""
-    return names.ids(item.name)[-1]
+    return _last_id(item.name)
 
 
 def indexed_item(item: Item, vector: Vector) -> IndexedItem:

@@ -1,12 +1,9 @@
-"""Catalog changes into the read model: items fetched, embedded, upserted, and likes counted.
-
-A message is acknowledged once all it tells is in the read model, so each may come again: a newer revision is never
-overwritten, and nobody is counted twice.
+"""Catalog changes into the read model: items fetched, embedded and upserted. Each may come again: a newer revision is
+never overwritten.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -17,21 +14,18 @@ from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.items import IndexedItem
-from recmesh_jobs.popularity_repository import PopularityRepository
 from recmesh_kit.broker import Delivery
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
-from recmesh_kit.tasks import backoff
 from recmesh_worker import converters
-from recmesh_worker.changes import Changes, NewerVersion
+from recmesh_worker.applying import apply_batch
+from recmesh_worker.changes import ItemChanges
 from recmesh_worker.encoder import EncoderThread
 
 log = structlog.get_logger()
 
 CHUNK = 64
 """Items that are fetched, embedded and written together: what is done is seen soon, and a crash repeats little."""
-GIVE_BACK_SECONDS = 1.0
-"""How long a message of a newer version is held, so that it does not go in circles."""
 
 
 class ItemSource(Protocol):
@@ -55,48 +49,16 @@ class Indexer:
         self._encoder = encoder
 
     async def handle(self, deliveries: list[Delivery]) -> None:
-        """One batch, acknowledged once it is in the read model. While something that it needs is away the batch is
-        kept and tried again: the broker gives a message out a limited number of times only.
-        """
-        changes = Changes()
-        newer = []
-        for delivery in deliveries:
-            try:
-                changes.add(delivery.routing_key, delivery.body)
-            except NewerVersion:
-                newer.append(delivery)
-            except Exception:
-                # Another reader would not understand it either.
-                log.exception("catalog event that is none", routing_key=delivery.routing_key)
+        """One batch, acknowledged once it is in the read model."""
         # Not within what is tried again: without an encoder this worker ends.
         await self._encoder.wait_ready()
-        failures = 0
-        while True:
-            try:
-                await self._apply(changes)
-                break
-            except Unavailable as error:
-                failures += 1
-                log.warning("indexing waits", error=error.message, failures=failures)
-                await asyncio.sleep(backoff(failures))
-        for delivery in deliveries:
-            if delivery not in newer:
-                await delivery.ack()
-        if newer:
-            log.warning("catalog events of a newer version", count=len(newer))
-            await asyncio.sleep(GIVE_BACK_SECONDS)
-            for delivery in newer:
-                await delivery.nack(requeue=True)
+        await apply_batch(deliveries, ItemChanges(), self._apply)
 
-    async def _apply(self, changes: Changes) -> None:
+    async def _apply(self, changes: ItemChanges) -> None:
         for catalog in changes.deleted:
             await self._bury(catalog)
         for catalog, items in changes.items.items():
             await self._index(catalog, items)
-        for catalog, likes in changes.likes.items():
-            async with self._database.transaction() as session:
-                repository = PopularityRepository(session, self._encoder.encoder.id)
-                await repository.add(catalog, likes)
 
     def _repository(self, session: AsyncSession) -> IndexRepository:
         return IndexRepository(session, self._encoder.encoder.id)

@@ -7,13 +7,15 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs.history import Event
+from recmesh_jobs.history_repository import HistoryRepository, Person
 from recmesh_jobs.job import Claim, Ended, Failure
 from recmesh_jobs.leases import EXPIRED, LeaseRepository
 from recmesh_jobs.messages import Dispatched, Finished
@@ -23,7 +25,7 @@ from recmesh_kit.errors import Unavailable
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
 from recmesh_worker.engine.memory import CatalogMemory
-from recmesh_worker.engine.query import Answer, EngineQuery
+from recmesh_worker.engine.query import Answer, EngineQuery, SeedKind
 from recmesh_worker.replies import News, Replies
 
 log = structlog.get_logger()
@@ -55,10 +57,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job that is ours: what was asked, and the lease."""
+    """A job that is ours: what was asked, the lease, and what the engine is asked, the history included."""
 
     asked: Asked
     claim: Claim
+    query: EngineQuery | Failure
 
 
 class JobBatch:
@@ -97,6 +100,10 @@ class JobBatch:
         Raises:
             Unavailable: The database is away. Messages that are not acknowledged go back to the queue.
         """
+        with self._answering.in_hand():
+            await self._do(asked, memories)
+
+    async def _do(self, asked: Sequence[Asked], memories: Memories) -> None:
         until = time.monotonic() + self._lease
         tasks = await self._claim(asked)
         if not tasks:
@@ -129,6 +136,9 @@ class JobBatch:
             claimed = await LeaseRepository(session, self._worker).claim(
                 sorted({one.job.id for one in asked}), self._lease
             )
+            histories = await HistoryRepository(session).read(
+                {_person(one) for one in asked if _needs_history(one.query)}
+            )
         claims = dict(claimed.claims)
         expired = {ended.id: ended for ended in claimed.expired}
         tasks, others = [], []
@@ -136,7 +146,7 @@ class JobBatch:
         for one in asked:
             claim = claims.pop(one.job.id, None)
             if claim is not None:
-                tasks.append(Task(one, claim))
+                tasks.append(Task(one, claim, _with_history(one, histories)))
                 continue
             others.append(one)
             if (ended := expired.pop(one.job.id, None)) is not None:
@@ -221,13 +231,34 @@ def _by_catalog(tasks: Sequence[Task]) -> Mapping[str, list[tuple[Task, EngineQu
     """The tasks that the engine can be asked, by catalog, each with what it is asked."""
     found = defaultdict(list)
     for task in tasks:
-        if isinstance(task.asked.query, EngineQuery):
-            found[task.asked.job.catalog].append((task, task.asked.query))
+        if isinstance(task.query, EngineQuery):
+            found[task.asked.job.catalog].append((task, task.query))
     return found
 
 
+def _person(asked: Asked) -> Person:
+    return asked.job.catalog, asked.job.user
+
+
+def _needs_history(query: EngineQuery | Failure) -> bool:
+    """Whether it matters what the person did: as a seed, or as what they have seen."""
+    return isinstance(query, EngineQuery) and (
+        query.kind is SeedKind.HISTORY or not query.include_seen
+    )
+
+
+def _with_history(
+    asked: Asked, histories: Mapping[Person, tuple[Event, ...]]
+) -> EngineQuery | Failure:
+    query = asked.query
+    if not isinstance(query, EngineQuery) or not _needs_history(query):
+        return query
+    history = histories.get(_person(asked))
+    return replace(query, history=history) if history else query
+
+
 def _outcome(task: Task, answer: Answer | Exception | None, took: timedelta) -> bytes | Failure:
-    job, query = task.asked.job, task.asked.query
+    job, query = task.asked.job, task.query
     if isinstance(query, Failure):
         return query
     try:

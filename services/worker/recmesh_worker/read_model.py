@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -42,11 +43,19 @@ class ReadModel:
         self._limit = limit_bytes
         self._catalogs: OrderedDict[str, CatalogMemory] = OrderedDict()
         self._loading: dict[str, asyncio.Task[CatalogMemory]] = {}
+        self._bulk = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
-    async def compute(self, work: Callable[[], T]) -> T:
-        """Runs work on the compute thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def compute(self, work: Callable[[], T], *, bulk: bool = False) -> T:
+        """Runs work on the compute thread.
+
+        Args:
+            work: What is run.
+            bulk: Whether it gives way: of such work no more than one piece is ever in line, so that other work waits
+                for at most one. Its pieces should take a few milliseconds.
+        """
+        async with self._bulk if bulk else nullcontext():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def loaded(self, catalog: str) -> CatalogMemory | None:
         """A catalog, if it is in memory. Whoever holds it may go on with it when it is evicted."""

@@ -35,11 +35,23 @@ class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
     job_batch: int = Field(
         64, ge=1, le=1000, description="Jobs that are taken and ranked together."
     )
+    bulk_batch: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Bulk jobs that are taken together; few, so that workers share what one caller sends.",
+    )
     index_batch: int = Field(
         8,
         ge=1,
         le=100,
         description="Change messages handled together, of up to 500 items each; few, so that workers share an import.",
+    )
+    history_batch: int = Field(
+        20,
+        ge=1,
+        le=100,
+        description="Messages of what people did handled together, of up to 500 interactions each.",
     )
     lease_seconds: float = Field(
         15,
@@ -48,6 +60,9 @@ class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
     )
     follow_seconds: float = Field(
         0.5, gt=0, description="How often the read model is looked at for changes."
+    )
+    progress_seconds: float = Field(
+        1.0, gt=0, description="How often it is looked whether there is news of an index to tell."
     )
     memory_limit_bytes: int = Field(
         2 * 1024**3, gt=0, description="Memory for catalogs; the least used one goes first."

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 import aio_pika
 import numpy as np
 import pytest
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractExchange
 from numpy.typing import NDArray
 from sqlalchemy import text
 
 from localmesh.databases import PostgresServer
+from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
+from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh_jobs import messages
 from recmesh_jobs.index_repository import IndexRepository
@@ -36,7 +38,7 @@ from recmesh_kit.migrations import migrate
 from recmesh_worker.encoder import Encoder
 
 DIMENSIONS = 16
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
@@ -119,7 +121,7 @@ async def urls(postgres: PostgresServer, database_name: str) -> dict[str, str]:
 async def owner(urls: dict[str, str]) -> AsyncIterator[Database]:
     """That database, as the recommender."""
     async with Database(
-        urls["recmesh_recommender"], pool_size=5, timeout_seconds=5, application_name="test"
+        urls["recmesh_recommender"], pool_size=5, timeout_seconds=60, application_name="test"
     ) as opened:
         yield opened
 
@@ -128,14 +130,14 @@ async def owner(urls: dict[str, str]) -> AsyncIterator[Database]:
 async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
     """That database, as the worker."""
     async with Database(
-        urls["recmesh_worker"], pool_size=5, timeout_seconds=5, application_name="test"
+        urls["recmesh_worker"], pool_size=5, timeout_seconds=60, application_name="test"
     ) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 async def broker(amqp_url: str) -> AsyncIterator[Broker]:
-    async with Broker(amqp_url, name="test", timeout_seconds=5) as broker:
+    async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
         await broker.declare(TOPOLOGY)
         yield broker
 
@@ -271,10 +273,54 @@ async def put(database: Database, encoder: WordEncoder, *items: IndexedItem) -> 
         await IndexRepository(session, encoder.id).upsert(items[0].catalog, items)
 
 
+Told = tuple[str, bytes]
+"""A routing key and a body."""
+
+
+@dataclass
+class Telling:
+    """The catalog service's side of its events: an exchange of its own, bound to one queue."""
+
+    asking: Asking
+    exchange: AbstractExchange
+
+    async def send(self, *told: Told) -> None:
+        for routing_key, body in told:
+            await self.exchange.publish(aio_pika.Message(body), routing_key)
+
+    async def tell(self, handle: Callable[[list[Delivery]], Awaitable[None]], *told: Told) -> None:
+        """Has catalog events handled as one batch; all are settled after it."""
+        await self.send(*told)
+        async with self.asking.taken(len(told)) as deliveries:
+            await handle(deliveries)
+        await self.asking.waits(0)
+
+
+@pytest.fixture
+async def telling(asking: Asking, channel: AbstractChannel, catalog: str) -> Telling:
+    exchange = await channel.declare_exchange(f"events-{catalog}", "topic", auto_delete=True)
+    queue = await channel.get_queue(asking.queue)
+    await queue.bind(exchange, "#")
+    return Telling(asking, exchange)
+
+
+def gone(catalog: str) -> Told:
+    """Says that a catalog was deleted."""
+    message = events.CatalogChanged(version=1, catalog=catalog, deleted=True)
+    return "catalog.x", message.SerializeToString()
+
+
+def written(catalog: str, *interactions: Interaction) -> Told:
+    """Says that interactions were written."""
+    message = events.InteractionsWritten(version=1, catalog=catalog, interactions=interactions)
+    return "interaction.x", message.SerializeToString()
+
+
 class Shelf:
-    """A catalog service that stands in for the real one, as the indexer sees it."""
+    """A catalog service that stands in for the real one, as those see it who keep the read model."""
 
     def __init__(self) -> None:
+        self.created: dict[str, dt.datetime] = {}
         self.catalogs: defaultdict[str, dict[str, Item]] = defaultdict(dict)
         self.errors: list[Exception] = []
         self.asked: list[Sequence[str]] = []
@@ -285,6 +331,11 @@ class Shelf:
             revision=revision,
             **({"title": name.replace("-", " ").title()} | fields),  # type: ignore[arg-type]
         )
+
+    async def create_time(self, catalog: str) -> dt.datetime | None:
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.created.get(catalog)
 
     async def items(self, catalog: str, ids: Sequence[str]) -> Sequence[Item] | None:
         self.asked.append(ids)

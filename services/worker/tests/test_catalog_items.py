@@ -1,12 +1,15 @@
 # ruff: noqa: N802 - the methods have the names of the contract
+import datetime as dt
 from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 
 from recmesh.auth.v1.auth_service_pb2 import TokenPair
+from recmesh.catalog.v1 import catalog_pb2
 from recmesh.catalog.v1 import catalog_service_pb2 as pb
 from recmesh.catalog.v1.item_pb2 import Item
+from recmesh_jobs.messages import timestamp
 from recmesh_kit.chain.chain import RpcContext
 from recmesh_kit.channel import ServiceCredentials, connect
 from recmesh_kit.errors import NotFound, Unavailable
@@ -19,6 +22,7 @@ from recmesh_worker.catalog_items import CatalogItems
 
 CATALOG = pb.DESCRIPTOR.services_by_name["CatalogService"]
 LARGEST = 4096
+CREATED = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
 
 class Catalog:
@@ -38,6 +42,13 @@ class Catalog:
         return pb.BatchGetItemsResponse(
             items=[Item(name=name, description="x" * 1000) for name in there]
         )
+
+    async def GetCatalog(
+        self, request: pb.GetCatalogRequest, context: RpcContext
+    ) -> catalog_pb2.Catalog:
+        if self.gone:
+            raise NotFound(request.name)
+        return catalog_pb2.Catalog(name=request.name, create_time=timestamp(CREATED))
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ async def items(catalog_service: Catalog, token: str) -> AsyncIterator[CatalogIt
     async with connect(
         f"127.0.0.1:{port}",
         [CATALOG],
-        timeout_seconds=5,
+        timeout_seconds=60,
         credentials=ServiceCredentials(sign_in),
     ) as channel:
         yield CatalogItems(channel)
@@ -101,7 +112,17 @@ async def test_an_id_that_is_none_is_its_own_fault(items: CatalogItems) -> None:
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_catalog_says_when_it_was_made_and_one_that_is_gone_says_nothing(
+    items: CatalogItems, catalog_service: Catalog
+) -> None:
+    assert await items.create_time("films") == CREATED
+    catalog_service.gone = True
+    assert await items.create_time("films") is None
+
+
 @pytest.mark.parametrize("token", ["forged"])
 async def test_not_being_let_in_is_no_items_fault(items: CatalogItems) -> None:
     with pytest.raises(Unavailable):
         await names(items, "a")
+    with pytest.raises(Unavailable):
+        await items.create_time("films")

@@ -2,12 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import aio_pika
 import numpy as np
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractExchange
 
-from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.items import IndexedItem
@@ -15,11 +12,16 @@ from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
 from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.indexer import CHUNK, Indexer
-from services.worker.tests.conftest import Asking, Shelf, WordEncoder, eventually, vector
-
-LIKE = Interaction.TYPE_LIKE
-Told = tuple[str, bytes]
-"""A routing key and a body."""
+from services.worker.tests.conftest import (
+    Asking,
+    Shelf,
+    Telling,
+    Told,
+    WordEncoder,
+    eventually,
+    gone,
+    vector,
+)
 
 
 @dataclass
@@ -29,40 +31,25 @@ class Index:
     indexer: Indexer
     shelf: Shelf
     encoder: WordEncoder
-    asking: Asking
-    exchange: AbstractExchange
+    telling: Telling
     database: Database
     catalog: str
 
+    @property
+    def asking(self) -> Asking:
+        return self.telling.asking
+
     async def send(self, *told: Told) -> None:
-        for routing_key, body in told:
-            await self.exchange.publish(aio_pika.Message(body), routing_key)
+        await self.telling.send(*told)
 
     async def tell(self, *told: Told) -> None:
         """Has the indexer handle catalog events as one batch; all are settled after it."""
-        await self.send(*told)
-        async with self.asking.taken(len(told)) as deliveries:
-            await self.indexer.handle(deliveries)
-        await self.asking.waits(0)
+        await self.telling.tell(self.indexer.handle, *told)
 
     def changed(self, *names: str, revision: int = 1, deleted: bool = False) -> Told:
         changes = [events.ItemChange(item=n, revision=revision, deleted=deleted) for n in names]
         message = events.ItemsChanged(version=1, catalog=self.catalog, changes=changes)
         return "item.x", message.SerializeToString()
-
-    def gone(self) -> Told:
-        message = events.CatalogChanged(version=1, catalog=self.catalog, deleted=True)
-        return "catalog.x", message.SerializeToString()
-
-    def written(self, *likes: tuple[str, str, Interaction.Type.ValueType]) -> Told:
-        interactions = [
-            Interaction(user=user, item=f"catalogs/{self.catalog}/items/{item}", type=kind)
-            for user, item, kind in likes
-        ]
-        message = events.InteractionsWritten(
-            version=1, catalog=self.catalog, interactions=interactions
-        )
-        return "interaction.x", message.SerializeToString()
 
     async def items(self) -> dict[str, IndexedItem]:
         async with self.database.transaction() as session:
@@ -75,17 +62,12 @@ class Index:
 
 
 @pytest.fixture
-async def index(
-    database: Database, asking: Asking, channel: AbstractChannel, catalog: str
-) -> AsyncIterator[Index]:
-    exchange = await channel.declare_exchange(f"events-{catalog}", "topic", auto_delete=True)
-    queue = await channel.get_queue(asking.queue)
-    await queue.bind(exchange, "#")
+async def index(database: Database, telling: Telling, catalog: str) -> AsyncIterator[Index]:
     encoder, shelf = WordEncoder(), Shelf()
     thread = EncoderThread(encoder)
     thread.start()
     indexer = Indexer(database, shelf, thread)
-    yield Index(indexer, shelf, encoder, asking, exchange, database, catalog)
+    yield Index(indexer, shelf, encoder, telling, database, catalog)
     await thread.aclose()
 
 
@@ -195,9 +177,9 @@ async def test_a_batch_that_is_cut_off_goes_back_with_what_is_not_done(index: In
 async def test_a_deleted_catalog_is_buried(index: Index) -> None:
     for name in ("alien", "heat"):
         index.shelf.put(index.catalog, name, 1)
-    await index.tell(index.changed("alien", "heat"), index.written(("ada", "heat", LIKE)))
+    await index.tell(index.changed("alien", "heat"))
     del index.shelf.catalogs[index.catalog]
-    await index.tell(index.gone())
+    await index.tell(gone(index.catalog))
     assert {name: i.deleted for name, i in (await index.items()).items()} == {
         "alien": True,
         "heat": True,
@@ -206,7 +188,6 @@ async def test_a_deleted_catalog_is_buried(index: Index) -> None:
     index.shelf.put(index.catalog, "heat", 7)
     await index.tell(index.changed("heat", revision=7))
     assert await index.titles() == {"heat": "Heat"}
-    assert (await index.items())["heat"].popularity == 0
 
 
 async def test_a_late_burial_spares_what_is_there_again(index: Index) -> None:
@@ -216,7 +197,7 @@ async def test_a_late_burial_spares_what_is_there_again(index: Index) -> None:
     del index.shelf.catalogs[index.catalog]
     index.shelf.put(index.catalog, "heat", 3)
     await index.tell(index.changed("heat", revision=3))
-    await index.tell(index.gone())
+    await index.tell(gone(index.catalog))
     assert await index.titles() == {"heat": "Heat"}
 
 
@@ -251,48 +232,19 @@ async def test_a_burial_waits_for_items_that_are_being_written(index: Index) -> 
 async def test_messages_that_are_none_are_dropped_and_newer_ones_stay(index: Index) -> None:
     index.shelf.put(index.catalog, "alien", 1)
     newer = events.ItemsChanged(version=2, catalog=index.catalog).SerializeToString()
-    bad_item = Interaction(user="ada", item="nothing", type=LIKE)
-    bad = events.InteractionsWritten(
-        version=1, catalog=index.catalog, interactions=[bad_item]
-    ).SerializeToString()
     await index.send(
         ("item.x", b"\xff\xff"),
-        ("interaction.x", bad),
         ("weather.x", b"unknown"),
         ("item.x", newer),
         index.changed("alien"),
     )
-    async with index.asking.taken(5) as deliveries:
+    async with index.asking.taken(4) as deliveries:
         task = asyncio.create_task(index.indexer.handle(deliveries))
 
         async def again() -> bool:
-            return len(deliveries) > 5
+            return len(deliveries) > 4
 
         await eventually(again)
         await task
     await index.asking.waits(1)
     assert await index.titles() == {"alien": "Alien"}
-
-
-async def test_people_who_like_something_are_counted_once(index: Index) -> None:
-    index.shelf.put(index.catalog, "alien", 1)
-    index.shelf.put(index.catalog, "heat", 1)
-    first = index.written(("ada", "alien", LIKE), ("bob", "alien", Interaction.TYPE_VIEW))
-    await index.tell(first, index.changed("alien", "heat"))
-    again = index.written(
-        ("ada", "alien", Interaction.TYPE_PURCHASE), ("ada", "heat", Interaction.TYPE_BOOKMARK)
-    )
-    await index.tell(first, again)
-    popularity = {name: item.popularity for name, item in (await index.items()).items()}
-    assert popularity == {"alien": 2, "heat": 1}
-
-
-@pytest.mark.parametrize(
-    "kind", [Interaction.TYPE_DISLIKE, Interaction.TYPE_CLICK, Interaction.TYPE_RATING]
-)
-async def test_what_says_no_liking_does_not_count(
-    index: Index, kind: Interaction.Type.ValueType
-) -> None:
-    index.shelf.put(index.catalog, "alien", 1)
-    await index.tell(index.changed("alien"), index.written(("ada", "alien", kind)))
-    assert (await index.items())["alien"].popularity == 0

@@ -3,26 +3,30 @@ import datetime as dt
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
 from recmesh.events.v1.job_events_pb2 import JobDispatched
 from recmesh.recommender.v1.query_pb2 import HistorySeed, Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh_jobs.history import Event
+from recmesh_jobs.history_repository import Happened, HistoryRepository
 from recmesh_jobs.job import Job
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.shown import pack
 from recmesh_jobs.states import State
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
-from recmesh_worker.answering import Answering
+from recmesh_worker.answering import BULK_SLICE, Answering
 from recmesh_worker.consumer import JobConsumer
 from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.engine.memory import CatalogMemory
@@ -31,6 +35,7 @@ from recmesh_worker.engine.rank import Ranker
 from recmesh_worker.job_batch import JobBatch
 from recmesh_worker.models.content import ContentModel
 from recmesh_worker.models.popularity import PopularityModel
+from recmesh_worker.precedence import Precedence
 from recmesh_worker.read_model import ReadModel
 from recmesh_worker.replies import News, Replies
 from services.worker.tests.conftest import Asking, WordEncoder, eventually, indexed, put
@@ -42,6 +47,7 @@ class CountingRanker(Ranker):
     def __init__(self) -> None:
         super().__init__(ContentModel(), PopularityModel(), ["en"])
         self.ranked: list[str] = []
+        self.queries: list[EngineQuery] = []
         self.gate = threading.Event()
         self.begun = threading.Event()
 
@@ -49,10 +55,11 @@ class CountingRanker(Ranker):
         seeds = [query.seed for query in batch]
         if "slow" in seeds:
             self.begun.set()
-            self.gate.wait(10)
+            self.gate.wait(60)
         if "poison" in seeds:
             raise RuntimeError("a query that breaks the ranking")
         self.ranked += seeds
+        self.queries += batch
         return super().rank(batch, memory)
 
 
@@ -99,6 +106,7 @@ class Worker:
     flaky: FlakyDatabase
     read_model: ReadModel
     jobs: JobConsumer
+    bulk: JobConsumer
 
 
 @pytest.fixture
@@ -110,14 +118,20 @@ async def worker(database: Database, broker: Broker) -> AsyncIterator[Worker]:
         flaky, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
     )
     ranker = CountingRanker()
-    answering = Answering(read_model, thread, ranker)
     replies = GatedReplies(broker)
-    batch = JobBatch(flaky, answering, replies, worker="w", lease_seconds=10)
-    jobs = JobConsumer(batch, answering, read_model, thread, most_waiting=100)
+    precedence = Precedence(patience_seconds=60)
+
+    def consumer(bulk: bool) -> JobConsumer:
+        answering = Answering(read_model, thread, ranker, precedence, bulk=bulk)
+        batch = JobBatch(flaky, answering, replies, worker="w", lease_seconds=10)
+        return JobConsumer(batch, answering, read_model, thread, most_waiting=100)
+
+    jobs, bulk = consumer(bulk=False), consumer(bulk=True)
     thread.start()
     await thread.wait_ready()
-    yield Worker(encoder, thread, ranker, replies, flaky, read_model, jobs)
+    yield Worker(encoder, thread, ranker, replies, flaky, read_model, jobs, bulk)
     await jobs.aclose()
+    await bulk.aclose()
     await read_model.aclose()
     await thread.aclose()
 
@@ -136,6 +150,12 @@ async def do(worker: Worker, asking: Asking, count: int) -> None:
     async with asking.taken(count) as deliveries:
         await worker.jobs.handle(deliveries)
     await asking.waits(0)
+
+
+def event(item: str, minute: int) -> Event:
+    return Event(
+        item, Interaction.TYPE_LIKE, None, dt.datetime(2026, 1, 1, 0, minute, tzinfo=dt.UTC)
+    )
 
 
 def results(job: Job) -> list[str]:
@@ -267,11 +287,123 @@ async def test_a_text_that_breaks_the_encoder_fails_alone(
 async def test_a_query_of_an_unknown_kind_fails_with_its_reason(
     worker: Worker, asking: Asking, films: str
 ) -> None:
-    job = await asking.ask(films, Query(history=HistorySeed()))
+    # As a kind that a newer recommender admits looks from here.
+    job = await asking.ask(films, Query())
     await do(worker, asking, 1)
     read = await asking.read(job)
     assert read.failure is not None
     assert read.failure.reason == reasons.ERROR_REASON_VERSION_UNSUPPORTED
+
+
+async def test_a_filter_that_cannot_be_read_fails_its_job_alone(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    jobs = [
+        await asking.ask(films, Query(title="alien", filter=text))
+        for text in ('title = "Heat"', "no_such_field = 1", "release_year >", "")
+    ]
+    await do(worker, asking, 4)
+    read = [await asking.read(job) for job in jobs]
+    assert [job.failure and job.failure.reason for job in read] == [
+        None,
+        reasons.ERROR_REASON_INVALID_FILTER,
+        reasons.ERROR_REASON_INVALID_FILTER,
+        None,
+    ]
+
+
+async def test_what_people_did_goes_along_where_it_matters(
+    worker: Worker, asking: Asking, films: str, database: Database
+) -> None:
+    ada = [event("heat", 2), event("ronin", 1)]
+    async with database.transaction() as session:
+        histories = HistoryRepository(session)
+        await histories.add(films, [Happened("ada", one, one.time) for one in ada])
+        await histories.add(films, [Happened("bob", event("alien", 3), ada[0].time)])
+    for query, user in (
+        (Query(title="alien"), "ada"),
+        (Query(title="heat", include_seen=True), "ada"),
+        (Query(history=HistorySeed(), include_seen=True), "bob"),
+        (Query(title="ronin"), "eve"),
+    ):
+        await asking.ask(films, query, user=user)
+    await do(worker, asking, 4)
+    assert {query.seed: query.history for query in worker.ranker.queries} == {
+        "alien": tuple(ada),
+        "heat": (),
+        "": (event("alien", 3),),
+        "ronin": (),
+    }
+
+
+async def test_what_the_chain_has_shown_is_not_answered(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    shown = ("alien-nation", "heat-wave")
+    job = await asking.store(films, Query(title="alien"))
+    await asking.send(replace(job, shown=pack(shown)))
+    await do(worker, asking, 1)
+    answered = results(await asking.read(job))
+    assert answered
+    assert not {*shown, "alien"} & {*answered}
+
+
+async def test_interactive_jobs_go_before_the_rest_of_a_bulk_batch(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    # The first slice of the bulk batch is in hand when somebody asks.
+    titles = ["slow", *(f"unknown {n}" for n in range(5 * BULK_SLICE))]
+    bulk = [await asking.ask(films, Query(title=title)) for title in titles]
+    async with asking.taken(len(bulk)) as deliveries:
+        hand = asyncio.create_task(worker.bulk.handle(deliveries))
+        await asyncio.to_thread(worker.ranker.begun.wait, 30)
+        asked = await asking.ask(films, Query(title="alien"))
+        async with asking.taken(1) as urgent:
+            answering = asyncio.create_task(worker.jobs.handle(urgent))
+
+            async def in_line() -> bool:
+                return worker.read_model._thread._work_queue.qsize() > 0
+
+            await eventually(in_line, 30)
+            worker.ranker.gate.set()
+            await answering
+        assert (await asking.read(asked)).state is State.SUCCEEDED
+        await hand
+    assert worker.ranker.ranked.index("alien") == BULK_SLICE
+    assert all([(await asking.read(job)).state is State.SUCCEEDED for job in bulk])
+
+
+async def test_a_bulk_batch_whose_words_are_being_encoded_holds_up_no_title(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    worker.encoder.encode_gate.clear()
+    bulk = [await asking.ask(films, Query(text=f"heat {n}")) for n in range(2 * BULK_SLICE)]
+    async with asking.taken(len(bulk)) as deliveries:
+        hand = asyncio.create_task(worker.bulk.handle(deliveries))
+
+        async def encoding() -> bool:
+            return bool(worker.encoder.texts)
+
+        await eventually(encoding, 30)
+        asked = await asking.ask(films, Query(title="alien"))
+        async with asking.taken(1) as urgent:
+            await worker.jobs.handle(urgent)
+        assert (await asking.read(asked)).state is State.SUCCEEDED
+        # A text is the next thing that is encoded.
+        text = await asking.ask(films, Query(text="wave"))
+        async with asking.taken(1) as urgent:
+            answering = asyncio.create_task(worker.jobs.handle(urgent))
+
+            async def in_line() -> bool:
+                return worker.thread._executor._work_queue.qsize() > 0
+
+            await eventually(in_line, 30)
+            worker.encoder.encode_gate.set()
+            await answering
+        await hand
+    assert (await asking.read(text)).state is State.SUCCEEDED
+    assert worker.encoder.texts.index("wave") == BULK_SLICE
+    assert all([(await asking.read(job)).state is State.SUCCEEDED for job in bulk])
 
 
 async def test_a_message_of_a_newer_version_stays_for_a_newer_worker(
@@ -330,7 +462,7 @@ async def test_jobs_that_are_cut_off_go_back_without_an_attempt(
     job = await asking.ask(films, Query(title="slow"))
     async with asking.taken(1) as deliveries:
         hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 10)
+        await asyncio.to_thread(worker.ranker.begun.wait, 60)
         assert (await asking.read(job)).state is State.RUNNING
         hand.cancel()
         await asyncio.wait([hand])
@@ -346,7 +478,7 @@ async def test_a_result_is_stored_when_the_database_is_back(
     job = await asking.ask(films, Query(title="slow"))
     async with asking.taken(1) as deliveries:
         hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 10)
+        await asyncio.to_thread(worker.ranker.begun.wait, 60)
         worker.flaky.away = 2
         worker.ranker.gate.set()
         await hand

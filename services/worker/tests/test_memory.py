@@ -126,6 +126,22 @@ def test_popular_rows_by_popularity_then_rating_then_year(memory: CatalogMemory)
     assert names == ["liked", "bare", "rated", "new", "old"]
 
 
+def test_what_many_like_on_a_scale_of_its_own(memory: CatalogMemory) -> None:
+    memory.apply([item("none", 1), item("few", 2, popularity=9.0)])
+    memory.apply([item("most", 3, popularity=99.0), item("hidden", 4, popularity=1e6, hidden=True)])
+    np.testing.assert_allclose(memory.liked(), [0, 0.5, 1, 0], atol=1e-6)
+    memory.apply([item("few", 5, popularity=99.0)])
+    np.testing.assert_allclose(memory.liked(), [0, 1, 1, 0], atol=1e-6)
+
+
+def test_centred_vectors_have_unit_length_or_none(memory: CatalogMemory) -> None:
+    memory.apply([item("a", 1), item("b", 2), item("bare", 3, vector=None)])
+    centred = memory.centred(np.array([0, 1, 2]))
+    np.testing.assert_allclose(np.linalg.norm(centred, axis=1), [1, 1, 0], rtol=1e-5)
+    cosines = memory.cosines(memory.vectors[:2], np.array([True, True]))
+    np.testing.assert_allclose(centred[:2] @ centred.T, cosines, atol=1e-5)
+
+
 def test_a_batch_with_something_wrong_changes_nothing(memory: CatalogMemory) -> None:
     with pytest.raises(ValueError, match="shape"):
         memory.apply([item("a", 1), item("b", 2, vector=np.ones(3, np.float32))])

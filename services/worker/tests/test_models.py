@@ -80,6 +80,22 @@ def test_popularity_is_the_same_for_all_and_falls(memory: CatalogMemory, batch: 
 
 
 @pytest.mark.parametrize("model", [ContentModel(), PopularityModel()])
+def test_each_seed_may_have_a_mask_of_its_own(
+    model: Model, memory: CatalogMemory, batch: Batch
+) -> None:
+    masks = np.zeros((3, N), np.bool_)
+    masks[0], masks[1, 10:200], masks[2, :2] = True, True, True
+    ids, scores = model.top_k(batch, 4, masks)
+    for seed in range(3):
+        one = Batch(memory, batch.vectors[seed : seed + 1], batch.centred[seed : seed + 1])
+        alone, its_scores = model.top_k(one, 4, masks[seed])
+        np.testing.assert_array_equal(ids[seed], alone[0])
+        np.testing.assert_allclose(scores[seed], its_scores[0], rtol=1e-5)
+    assert set(ids[2].tolist()) == {0, 1, -1}
+    assert np.isneginf(scores[2, 2:]).all()
+
+
+@pytest.mark.parametrize("model", [ContentModel(), PopularityModel()])
 def test_what_is_fitted_can_be_loaded(model: Model, memory: CatalogMemory) -> None:
     artifact = model.fit(Dataset(memory))
     assert isinstance(artifact, Artifact)

@@ -3,7 +3,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,16 +15,20 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from localmesh.ports import free_ports
 from recmesh.auth.v1 import auth_service_pb2 as auth_pb
 from recmesh.catalog.v1 import catalog_service_pb2 as catalog_pb
+from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
+from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh.recommender.v1.query_pb2 import Query
+from recmesh_jobs.history_repository import HistoryRepository
 from recmesh_jobs.index_repository import IndexRepository
-from recmesh_jobs.states import State
-from recmesh_jobs.topology import INTERACTIVE, SUSPECT
-from recmesh_kit import catalog_events
+from recmesh_jobs.states import Lane, State
+from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
+from recmesh_kit import catalog_events, index_events
 from recmesh_kit.broker import Broker
 from recmesh_kit.chain.chain import RpcContext
 from recmesh_kit.context import caller
@@ -36,9 +39,9 @@ from recmesh_kit.server import Service, shut_down, start
 from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.testing import SERVICE, signer, verifier
 from recmesh_worker.encoder import Encoder
-from services.worker.tests.conftest import Asking, eventually, indexed
+from services.worker.tests.conftest import Asking, eventually, indexed, written
 
-LIMIT = 60.0
+LIMIT = 180.0
 KEY = "the worker's key"
 FILMS = {
     "heist-dream": ("The Dream Job", "A gang of thieves breaks into a dream to steal a secret."),
@@ -83,7 +86,7 @@ async def environment(
 ) -> AsyncIterator[dict[str, str]]:
     """What the process is told. Its queues are empty."""
     await broker.declare(catalog_events.TOPOLOGY)
-    for queue in (INTERACTIVE, SUSPECT, catalog_events.INDEX):
+    for queue in (INTERACTIVE, BULK, SUSPECT, catalog_events.INDEX, catalog_events.HISTORY):
         await (await asking.channel.get_queue(queue.name)).purge()
     settings = ServiceSettings(listen="127.0.0.1:0", drain_seconds=1)
     health = Health(())
@@ -92,9 +95,7 @@ async def environment(
         Service(catalog_pb.DESCRIPTOR.services_by_name["CatalogService"], Catalog()),
     ]
     server, port = await start(settings, services, verifier=verifier, health=health)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        own_port = free.getsockname()[1]
+    [own_port] = free_ports(1)
     yield {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -128,7 +129,7 @@ class Life:
         stub: Any = health_pb2_grpc.HealthStub(self.channel)
         request = health_pb2.HealthCheckRequest(service=subject)
         try:
-            answer = await stub.Check(request, timeout=5)
+            answer = await stub.Check(request, timeout=30)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -173,16 +174,24 @@ async def test_from_start_to_stop(
         items = [indexed(catalog, name, vector=None) for name in ("alien", "heat")]
         await IndexRepository(session, encoder.id).upsert(catalog, items)
     fresh = f"{catalog}-fresh"
-    await (await jobs.channel.get_exchange(catalog_events.CATALOG_EVENTS.name)).publish(
-        _message(fresh, list(FILMS)), f"item.{fresh}"
+    exchange = await jobs.channel.get_exchange(catalog_events.CATALOG_EVENTS.name)
+    await exchange.publish(_message(fresh, list(FILMS)), f"item.{fresh}")
+    _, liked = written(
+        fresh,
+        Interaction(user="ada", item=f"catalogs/{fresh}/items/whale", type=Interaction.TYPE_LIKE),
     )
+    await exchange.publish(aio_pika.Message(liked), f"interaction.{fresh}")
+    progress = await jobs.channel.declare_queue(f"progress-{fresh}", durable=True)
+    await progress.bind(index_events.RECOMMENDER_EVENTS.name, index_events.routing_key(fresh))
     # They wait when it starts, the text before the title.
     text = await jobs.ask(catalog, Query(text="a monster hunts a crew"))
     title = await jobs.ask(catalog, Query(title="alien"))
+    bulk = await replace(jobs, queue=BULK.name).ask(catalog, Query(title="heat"), lane=Lane.BULK)
     async with living(environment, tmp_path / "log") as life:
         await life.until_serving()
         await life.until_serving("text")
         await jobs.heard(text)
+        await jobs.heard(bulk)
         done, waited = await jobs.read(title), await jobs.read(text)
         assert (done.state, waited.state) == (State.SUCCEEDED, State.SUCCEEDED)
         assert done.end_time is not None
@@ -197,11 +206,27 @@ async def test_from_start_to_stop(
 
         await eventually(indexed_by_now, LIMIT)
 
+        async def told_how_far_it_is() -> bool:
+            message = await progress.get(fail=False, no_ack=True)
+            if message is None:
+                return False
+            return IndexAdvanced.FromString(message.body).searchable_item_count == len(FILMS)
+
+        await eventually(told_how_far_it_is, LIMIT)
+        await progress.delete(if_unused=False, if_empty=False)
+
+        async def known_what_she_did() -> bool:
+            async with database.transaction() as session:
+                found = await HistoryRepository(session).read([(fresh, "ada")])
+            return [event.item for event in found.get((fresh, "ada"), ())] == ["whale"]
+
+        await eventually(known_what_she_did, LIMIT)
+
         many = [await jobs.store(catalog, Query(title="alien")) for _ in range(300)]
         sending = asyncio.create_task(jobs.send(*many))
         await jobs.heard(many[0])
         life.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             code = await life.end()
         await sending
     assert code == 0, (tmp_path / "log").read_text()

@@ -1,4 +1,4 @@
-"""Jobs, their request ids and dead letters, the read model of items, and who likes what."""
+"""Jobs, their request ids and dead letters, the read model of items, who likes what, and who did what lately."""
 
 import datetime as dt
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
     _requests()
     _dead_letters()
     _read_model()
+    _history()
     today = dt.datetime.now(dt.UTC).date()
     for table in TABLES:
         # What no day's partition takes, should they ever run out, is kept rather than refused.
@@ -54,6 +55,8 @@ def _jobs() -> None:
         sa.Column("answer", sa.LargeBinary),
         sa.Column("error_reason", sa.Integer),
         sa.Column("error_message", sa.Text),
+        sa.Column("continues", sa.Uuid),
+        sa.Column("shown", sa.LargeBinary, comment="what the chain that it continues has shown"),
         schema=SCHEMA,
         postgresql_partition_by="RANGE (id)",
     )
@@ -68,7 +71,7 @@ def _jobs() -> None:
     op.create_index(
         "ix_jobs_unfinished",
         "jobs",
-        ["state", "dispatch_time"],
+        ["state", "lane", "dispatch_time"],
         schema=SCHEMA,
         postgresql_where=sa.text("state <= 2"),
     )
@@ -141,11 +144,34 @@ def _read_model() -> None:
         schema=SCHEMA,
     )
     op.create_index("ix_item_index_seq", "item_index", ["catalog", "encoder", "seq"], schema=SCHEMA)
+    op.create_index(
+        "ix_item_index_searchable",
+        "item_index",
+        ["catalog", "encoder"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("NOT deleted AND NOT hidden AND vector IS NOT NULL"),
+    )
     op.create_table(
         "item_likes",
         sa.Column("catalog", sa.Text, nullable=False),
         sa.Column("item", sa.Text, nullable=False),
         sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("write_time", _time, nullable=False, comment="the latest, at the source"),
         sa.PrimaryKeyConstraint("catalog", "item", "user_id"),
+        schema=SCHEMA,
+    )
+
+
+def _history() -> None:
+    op.create_table(
+        "user_history",
+        sa.Column("catalog", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("items", _texts, nullable=False),
+        sa.Column("types", pg.ARRAY(sa.SmallInteger), nullable=False),
+        sa.Column("event_values", pg.ARRAY(sa.Double), nullable=False),
+        sa.Column("event_times", pg.ARRAY(_time), nullable=False),
+        sa.Column("write_times", pg.ARRAY(_time), nullable=False, comment="at the source"),
+        sa.PrimaryKeyConstraint("catalog", "user_id"),
         schema=SCHEMA,
     )

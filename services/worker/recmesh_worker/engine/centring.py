@@ -55,6 +55,22 @@ class Centring:
         scores *= factors
         return scores
 
+    def centred(
+        self, some: NDArray[np.float32], vectors: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Vectors (m, d) around the mean of `vectors` (n, d), of unit length.
+
+        Zero where there is no vector, or where it is at the mean: its cosine with all is 0.
+        """
+        self._refreshed(vectors)
+        there = np.einsum("nd,nd->n", some, some) > 0
+        moved = np.asarray(some - self._mean, np.float32)
+        lengths = np.linalg.norm(moved, axis=1)
+        usable = there & (lengths > _AT_THE_MEAN)
+        factors = np.where(usable, 1 / np.maximum(lengths, _AT_THE_MEAN), 0).astype(np.float32)
+        moved *= factors[:, None]
+        return moved
+
     def _change(self, vector: NDArray[np.float32], count: int) -> None:
         self._sum += count * vector
         self._count += count

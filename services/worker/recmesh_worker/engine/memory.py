@@ -6,7 +6,7 @@ run in any thread; run both on the worker's compute thread, and the event loop n
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,23 +14,14 @@ from numpy.typing import NDArray
 
 from recmesh_jobs.items import IndexedItem
 from recmesh_worker.engine.centring import Centring
+from recmesh_worker.engine.filter import Filters
+from recmesh_worker.engine.row import Row
 from recmesh_worker.engine.titles import TitleIndex
 
 _Number = TypeVar("_Number", bound=np.generic)
 
 _FIRST_CAPACITY = 256
 _BYTES_PER_ITEM = 4_000  # metadata and titles of a film, measured with tracemalloc
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An item without its vector, and what is compared of it."""
-
-    item: IndexedItem
-    genres: frozenset[str]
-    directors: frozenset[str]
-    cast: frozenset[str]
-    year: int | None
 
 
 class CatalogMemory:
@@ -56,6 +47,8 @@ class CatalogMemory:
         self._liking = np.zeros((_FIRST_CAPACITY, 3), np.float64)
         self._centring = Centring(dimensions)
         self._popular: NDArray[np.int64] | None = None
+        self._liked: NDArray[np.float32] | None = None
+        self.filters = Filters(self._rows)
 
     def __len__(self) -> int:
         """The number of items that are alive, hidden ones included."""
@@ -114,7 +107,7 @@ class CatalogMemory:
             self._check(item)
         with self.lock:
             changed = [self._apply(item) for item in items]
-            self._popular = None
+            self._popular = self._liked = None
             return sum(changed)
 
     def cosines(
@@ -122,6 +115,17 @@ class CatalogMemory:
     ) -> NDArray[np.float32]:
         """Centred cosines (B, n) of B unit queries (B, d) with every row; see `Centring`."""
         return self._centring.cosines(queries, centred, self.vectors)
+
+    def centred(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors (m, d) of rows around the catalog's mean, of unit length or zero."""
+        return self._centring.centred(self.vectors[rows], self.vectors)
+
+    def liked(self) -> NDArray[np.float32]:
+        """(n,) in [0, 1]: how many like the item at a row, as a logarithm; 1 for the best liked."""
+        if self._liked is None:
+            people = np.log1p(np.where(self.visible, self._liking[: len(self._rows), 0], 0))
+            self._liked = (people / max(people.max(initial=0), 1e-9)).astype(np.float32)
+        return self._liked
 
     def popular_rows(self) -> NDArray[np.int64]:
         """Visible rows, the best liked first: by popularity, then average rating, then newest."""
@@ -155,6 +159,9 @@ class CatalogMemory:
         if row is None:
             row = self._new_row()
             self._row_of[item.item] = row
+        known = self._rows[row]
+        if known is None or _filtered_by(known.item) != _filtered_by(item):
+            self.filters.changed(row)
         self._rows[row] = Row(
             replace(item, vector=None),
             frozenset(item.genres),
@@ -182,6 +189,7 @@ class CatalogMemory:
         if row is None:
             return False
         self._rows[row] = None
+        self.filters.changed(row)
         self._visible[row] = False
         self._set_vector(row, None)
         self.titles.remove(item)
@@ -212,6 +220,22 @@ class CatalogMemory:
             self._liking = _doubled(self._liking)
         self._rows.append(None)
         return row
+
+
+def _filtered_by(item: IndexedItem) -> tuple[object, ...]:
+    """What of an item can be filtered by: what changes most, its popularity, is not among it."""
+    return (
+        item.title,
+        item.genres,
+        item.tags,
+        item.release_year,
+        item.directors,
+        item.cast,
+        item.language,
+        item.average_rating,
+        item.hidden,
+        dict(item.labels),
+    )
 
 
 def _doubled(array: NDArray[_Number]) -> NDArray[_Number]:

@@ -88,9 +88,10 @@ class Result:
     """An item, its score in [0, 1] and why it is there (nothing is said that is not so).
 
     The score of a similar item is its centred cosine plus what it shares with the seed, of one
-    that matches a text its centred cosine, both cut to [0, 1]; of a popular item the share of
-    the catalog's visible items that are not more popular, or 0 where popular items only fill up a
-    list. Scores of different kinds do not compare.
+    that matches a text its centred cosine, of one that is like several seeds what `tastes` says,
+    all cut to [0, 1]; of a popular item the share of the catalog's visible items that are not more
+    popular, or 0 where popular items only fill up a list. Scores of different kinds do not compare.
+    `reasons` has the strongest first, at most three.
     """
 
     item: str
@@ -103,9 +104,11 @@ class Result:
 class Answer:
     """The answer to one query, best first; fewer than asked for when the catalog has no more.
 
+    With diversity, the order is that of `diversify`, and the scores do not fall all the way.
     `resolved` is the item that was asked about, for titles and items that are known.
     `confidence` in [0, 1] is how sure it is that the query was understood: that of the title, 1
-    for a known item, calibrated from the best match for a text, 0 when popular items stand in.
+    for a known item, the share that is known of several, calibrated from the best match for a text,
+    `history.known` for a history, 0 when nothing is known.
     `filter_relaxed`: the filter left too few, and the last ones do not match it.
     """
 

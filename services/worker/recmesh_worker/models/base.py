@@ -64,7 +64,9 @@ class Model(Protocol):
         ...
 
     def top_k(self, batch: Batch, k: int, mask: Mask) -> tuple[Ids, Scores]:
-        """The best `k` of the rows where `mask` (n,) is true, for each seed, best first.
+        """The best `k` of the rows where `mask` is true, for each seed, best first.
+
+        `mask` is (n,) for all seeds, or (B, n).
 
         Returns ids and scores, both (B, m), m = min(k, n); the id is -1 where there are no more.
         """

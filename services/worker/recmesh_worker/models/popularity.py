@@ -20,7 +20,11 @@ class PopularityModel:
     def top_k(self, batch: Batch, k: int, mask: Mask) -> tuple[Ids, Scores]:
         """The popular order; a score is the share of visible items that are not placed higher."""
         order = batch.memory.popular_rows()
-        places = np.flatnonzero(mask[order])[:k]
-        scores = (1 - places / max(len(order), 1)).astype(np.float32)
-        shape = (len(batch), len(places))
-        return np.broadcast_to(order[places], shape), np.broadcast_to(scores, shape)
+        k = min(k, mask.shape[-1])
+        ids = np.full((len(batch), k), -1, np.int64)
+        scores = np.full((len(batch), k), -np.inf, np.float32)
+        for seed, allowed in enumerate(np.broadcast_to(mask, (len(batch), mask.shape[-1]))):
+            places = np.flatnonzero(allowed[order])[:k]
+            ids[seed, : len(places)] = order[places]
+            scores[seed, : len(places)] = 1 - places / len(order)
+        return ids, scores

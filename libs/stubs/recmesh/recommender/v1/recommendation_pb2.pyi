@@ -157,8 +157,8 @@ class Recommendation(_message.Message):
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """From when on the job is not worth starting: then it ends as EXPIRED. Default: 5 minutes after its creation; at
-        most 24 hours after.
+        """From when on the job is not worth starting: then it ends as EXPIRED. Default: 5 minutes after its creation, 24
+        hours when it is one of a batch; at most 24 hours after.
         """
 
     @_builtins.property

@@ -33,7 +33,8 @@ class CreateRecommendationRequest(_message.Message):
     """The catalog, `catalogs/{catalog}`."""
     request_id: _builtins.str
     """An id of the caller's choice, unique for this request (a UUID does well), at most 128 characters. Repeated within
-    a day with the same id, the call makes no second job and answers the first one. Empty: every call makes a job.
+    a day with the same id, the call makes no second job and answers the first one, or NOT_FOUND when that was
+    deleted. Empty: every call makes a job.
     """
     @_builtins.property
     def recommendation(self) -> _recommendation_pb2.Recommendation:
@@ -67,7 +68,8 @@ class RecommendRequest(_message.Message):
     """The catalog, `catalogs/{catalog}`."""
     request_id: _builtins.str
     """An id of the caller's choice, unique for this request (a UUID does well), at most 128 characters. Repeated within
-    a day with the same id, the call makes no second job and answers the first one. Empty: every call makes a job.
+    a day with the same id, the call makes no second job and answers the first one, or NOT_FOUND when that was
+    deleted. Empty: every call makes a job.
     """
     @_builtins.property
     def recommendation(self) -> _recommendation_pb2.Recommendation:
@@ -213,7 +215,8 @@ class ContinueRecommendationRequest(_message.Message):
     """How many results: 1 to 200. Default: as before."""
     request_id: _builtins.str
     """An id of the caller's choice, unique for this request (a UUID does well), at most 128 characters. Repeated within
-    a day with the same id, the call makes no second job and answers the first one. Empty: every call makes a job.
+    a day with the same id, the call makes no second job and answers the first one, or NOT_FOUND when that was
+    deleted. Empty: every call makes a job.
     """
     def __init__(
         self,
@@ -312,7 +315,7 @@ class BatchCreateRecommendationsResponse(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_pb2.Recommendation]:
-        """The stored jobs, in the order of their rows."""
+        """The stored jobs, in the order of their rows, without their results."""
 
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[_error_reason_pb2.RowError]:

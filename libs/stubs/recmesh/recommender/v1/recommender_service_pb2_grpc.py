@@ -107,8 +107,8 @@ class RecommenderServiceServicer:
         which may be FAILED.
 
         Errors: as CreateRecommendation; DEADLINE_EXCEEDED (JOB_NOT_FINISHED) a little before the caller's deadline, with
-        the name of the job, which lives on; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: repeat the call
-        with the same request id.
+        the name of the job, which lives on; NOT_FOUND when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when
+        the server stops meanwhile: repeat the call with the same request id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,18 +136,20 @@ class RecommenderServiceServicer:
         """Streams a job: as it stands now, then each change of its state that is seen, to its end state, which is always
         sent and ends the stream.
 
-        Errors: NOT_FOUND; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: watch again.
+        Errors: NOT_FOUND, also when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when the server stops
+        meanwhile: watch again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ContinueRecommendation(self, request, context):
-        """"Again, without what you showed me": a new job with the same query, whose results repeat none of the chain that it
-        continues.
+        """"Again, without what you showed me": a new job with the same query, user and session, whose results repeat none of
+        the chain that it continues; answered as by CreateRecommendation. At the end of the catalog it succeeds without
+        results, and can be continued still. It is never a bulk job: somebody waits for it.
 
-        Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; RESOURCE_EXHAUSTED
-        (TOO_MANY_JOBS).
+        Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; INVALID_ARGUMENT
+        (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +166,9 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRecommendation(self, request, context):
-        """Deletes a job and its results. An unfinished one is cancelled first.
+        """Deletes a job, its results and its dead letter. An unfinished one is cancelled first: who waits for it is told that,
+        or that it is gone. Jobs that continue it stay, and still repeat nothing of it. Its request id stands for it still:
+        the create that is repeated late is answered with NOT_FOUND and makes no second job.
 
         Errors: NOT_FOUND.
         """
@@ -173,8 +177,9 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateRecommendations(self, request, context):
-        """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for.
-        Good rows are stored, bad ones reported.
+        """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for,
+        and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
+        and those that do not fit (TOO_MANY_JOBS), are reported.
 
         Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
         """

@@ -49,8 +49,8 @@ class RecommenderServiceStub:
     which may be FAILED.
 
     Errors: as CreateRecommendation; DEADLINE_EXCEEDED (JOB_NOT_FINISHED) a little before the caller's deadline, with
-    the name of the job, which lives on; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: repeat the call
-    with the same request id.
+    the name of the job, which lives on; NOT_FOUND when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when
+    the server stops meanwhile: repeat the call with the same request id.
     """
     GetRecommendation: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetRecommendationRequest, _recommendation_pb2.Recommendation]
     """Reads a job, with its results once it has succeeded.
@@ -66,14 +66,16 @@ class RecommenderServiceStub:
     """Streams a job: as it stands now, then each change of its state that is seen, to its end state, which is always
     sent and ends the stream.
 
-    Errors: NOT_FOUND; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: watch again.
+    Errors: NOT_FOUND, also when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when the server stops
+    meanwhile: watch again.
     """
     ContinueRecommendation: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.ContinueRecommendationRequest, _recommendation_pb2.Recommendation]
-    """"Again, without what you showed me": a new job with the same query, whose results repeat none of the chain that it
-    continues.
+    """"Again, without what you showed me": a new job with the same query, user and session, whose results repeat none of
+    the chain that it continues; answered as by CreateRecommendation. At the end of the catalog it succeeds without
+    results, and can be continued still. It is never a bulk job: somebody waits for it.
 
-    Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; RESOURCE_EXHAUSTED
-    (TOO_MANY_JOBS).
+    Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; INVALID_ARGUMENT
+    (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with RetryInfo.
     """
     CancelRecommendation: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.CancelRecommendationRequest, _recommendation_pb2.Recommendation]
     """Ends an unfinished job as CANCELLED. One that is running is ended too: its result is discarded. Cancelling a
@@ -82,13 +84,16 @@ class RecommenderServiceStub:
     Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) when it has ended otherwise.
     """
     DeleteRecommendation: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteRecommendationRequest, _empty_pb2.Empty]
-    """Deletes a job and its results. An unfinished one is cancelled first.
+    """Deletes a job, its results and its dead letter. An unfinished one is cancelled first: who waits for it is told that,
+    or that it is gone. Jobs that continue it stay, and still repeat nothing of it. Its request id stands for it still:
+    the create that is repeated late is answered with NOT_FOUND and makes no second job.
 
     Errors: NOT_FOUND.
     """
     BatchCreateRecommendations: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchCreateRecommendationsRequest, _recommender_service_pb2.BatchCreateRecommendationsResponse]
-    """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for.
-    Good rows are stored, bad ones reported.
+    """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for,
+    and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
+    and those that do not fit (TOO_MANY_JOBS), are reported.
 
     Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
     """
@@ -112,8 +117,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     which may be FAILED.
 
     Errors: as CreateRecommendation; DEADLINE_EXCEEDED (JOB_NOT_FINISHED) a little before the caller's deadline, with
-    the name of the job, which lives on; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: repeat the call
-    with the same request id.
+    the name of the job, which lives on; NOT_FOUND when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when
+    the server stops meanwhile: repeat the call with the same request id.
     """
     GetRecommendation: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetRecommendationRequest, _recommendation_pb2.Recommendation]  # type: ignore[assignment]
     """Reads a job, with its results once it has succeeded.
@@ -129,14 +134,16 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Streams a job: as it stands now, then each change of its state that is seen, to its end state, which is always
     sent and ends the stream.
 
-    Errors: NOT_FOUND; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: watch again.
+    Errors: NOT_FOUND, also when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when the server stops
+    meanwhile: watch again.
     """
     ContinueRecommendation: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.ContinueRecommendationRequest, _recommendation_pb2.Recommendation]  # type: ignore[assignment]
-    """"Again, without what you showed me": a new job with the same query, whose results repeat none of the chain that it
-    continues.
+    """"Again, without what you showed me": a new job with the same query, user and session, whose results repeat none of
+    the chain that it continues; answered as by CreateRecommendation. At the end of the catalog it succeeds without
+    results, and can be continued still. It is never a bulk job: somebody waits for it.
 
-    Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; RESOURCE_EXHAUSTED
-    (TOO_MANY_JOBS).
+    Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; INVALID_ARGUMENT
+    (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with RetryInfo.
     """
     CancelRecommendation: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.CancelRecommendationRequest, _recommendation_pb2.Recommendation]  # type: ignore[assignment]
     """Ends an unfinished job as CANCELLED. One that is running is ended too: its result is discarded. Cancelling a
@@ -145,13 +152,16 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) when it has ended otherwise.
     """
     DeleteRecommendation: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteRecommendationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a job and its results. An unfinished one is cancelled first.
+    """Deletes a job, its results and its dead letter. An unfinished one is cancelled first: who waits for it is told that,
+    or that it is gone. Jobs that continue it stay, and still repeat nothing of it. Its request id stands for it still:
+    the create that is repeated late is answered with NOT_FOUND and makes no second job.
 
     Errors: NOT_FOUND.
     """
     BatchCreateRecommendations: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchCreateRecommendationsRequest, _recommender_service_pb2.BatchCreateRecommendationsResponse]  # type: ignore[assignment]
-    """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for.
-    Good rows are stored, bad ones reported.
+    """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for,
+    and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
+    and those that do not fit (TOO_MANY_JOBS), are reported.
 
     Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
     """
@@ -182,8 +192,8 @@ class RecommenderServiceServicer:
         which may be FAILED.
 
         Errors: as CreateRecommendation; DEADLINE_EXCEEDED (JOB_NOT_FINISHED) a little before the caller's deadline, with
-        the name of the job, which lives on; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: repeat the call
-        with the same request id.
+        the name of the job, which lives on; NOT_FOUND when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when
+        the server stops meanwhile: repeat the call with the same request id.
         """
 
     def GetRecommendation(
@@ -214,7 +224,8 @@ class RecommenderServiceServicer:
         """Streams a job: as it stands now, then each change of its state that is seen, to its end state, which is always
         sent and ends the stream.
 
-        Errors: NOT_FOUND; UNAVAILABLE (SHUTTING_DOWN) when the server stops meanwhile: watch again.
+        Errors: NOT_FOUND, also when the job is deleted meanwhile; UNAVAILABLE (SHUTTING_DOWN) when the server stops
+        meanwhile: watch again.
         """
 
     def ContinueRecommendation(
@@ -222,11 +233,12 @@ class RecommenderServiceServicer:
         request: _recommender_service_pb2.ContinueRecommendationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_pb2.Recommendation, _abc.Awaitable[_recommendation_pb2.Recommendation]]:
-        """"Again, without what you showed me": a new job with the same query, whose results repeat none of the chain that it
-        continues.
+        """"Again, without what you showed me": a new job with the same query, user and session, whose results repeat none of
+        the chain that it continues; answered as by CreateRecommendation. At the end of the catalog it succeeds without
+        results, and can be continued still. It is never a bulk job: somebody waits for it.
 
-        Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; RESOURCE_EXHAUSTED
-        (TOO_MANY_JOBS).
+        Errors: NOT_FOUND; FAILED_PRECONDITION (WRONG_STATE) unless the job has succeeded; INVALID_ARGUMENT
+        (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with RetryInfo.
         """
 
     def CancelRecommendation(
@@ -245,7 +257,9 @@ class RecommenderServiceServicer:
         request: _recommender_service_pb2.DeleteRecommendationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a job and its results. An unfinished one is cancelled first.
+        """Deletes a job, its results and its dead letter. An unfinished one is cancelled first: who waits for it is told that,
+        or that it is gone. Jobs that continue it stay, and still repeat nothing of it. Its request id stands for it still:
+        the create that is repeated late is answered with NOT_FOUND and makes no second job.
 
         Errors: NOT_FOUND.
         """
@@ -255,8 +269,9 @@ class RecommenderServiceServicer:
         request: _recommender_service_pb2.BatchCreateRecommendationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.BatchCreateRecommendationsResponse, _abc.Awaitable[_recommender_service_pb2.BatchCreateRecommendationsResponse]]:
-        """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for.
-        Good rows are stored, bad ones reported.
+        """Stores up to 1,000 jobs, for programs that prepare answers ahead. They wait behind those that a person waits for,
+        and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
+        and those that do not fit (TOO_MANY_JOBS), are reported.
 
         Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
         """

@@ -1,0 +1,64 @@
+"""Batches of messages of the exchange `catalog.events`: understood, applied, and acknowledged once all they tell is in
+the read model. So each may come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from recmesh_kit.broker import Delivery
+from recmesh_kit.errors import Unavailable
+from recmesh_kit.tasks import backoff
+from recmesh_worker.changes import Changes, NewerVersion
+
+log = structlog.get_logger()
+
+GIVE_BACK_SECONDS = 1.0
+"""How long a message of a newer version is held, so that it does not go in circles."""
+
+C = TypeVar("C", bound=Changes)
+
+
+async def apply_batch(
+    deliveries: Sequence[Delivery], changes: C, apply: Callable[[C], Awaitable[None]]
+) -> None:
+    """Handles one batch. While something that it needs is away the batch is kept and tried again: the broker gives a
+    message out a limited number of times only.
+
+    Args:
+        deliveries: The messages.
+        changes: Takes them in; empty.
+        apply: Brings them into the read model, once or several times.
+    """
+    newer = []
+    for delivery in deliveries:
+        try:
+            changes.add(delivery.routing_key, delivery.body)
+        except NewerVersion:
+            newer.append(delivery)
+        except Exception:
+            # Another reader would not understand it either.
+            log.exception("catalog event that is none", routing_key=delivery.routing_key)
+        # A message of an import tells of hundreds: others have their turn before the next.
+        await asyncio.sleep(0)
+    failures = 0
+    while True:
+        try:
+            await apply(changes)
+            break
+        except Unavailable as error:
+            failures += 1
+            log.warning("catalog events wait", error=error.message, failures=failures)
+            await asyncio.sleep(backoff(failures))
+    for delivery in deliveries:
+        if delivery not in newer:
+            await delivery.ack()
+    if newer:
+        log.warning("catalog events of a newer version", count=len(newer))
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        for delivery in newer:
+            await delivery.nack(requeue=True)

@@ -1,0 +1,78 @@
+"""Diversify: the answer is put together item by item, and what is like an item before counts less.
+
+Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): next comes the candidate with the
+highest lambda * score - (1 - lambda) * its highest centred cosine with what was taken before,
+cosines below 0 taken as 0. It decides which items are in the answer and their order; their scores
+stay what they were.
+
+How varied an answer is, is said by its intra-list distance: the mean over all pairs of 1 - centred
+cosine. Measured on 6,334 films, ten films like each of 300, and ten for each of 566 people (see
+`tastes`):
+
+====== ====== ======== ===== =========== ================ ================
+level  lambda distance score still there people: distance people: hit rate
+====== ====== ======== ===== =========== ================ ================
+NONE   1      0.75     0.48  10          0.92             32.5 %
+LOW    0.8    0.79     0.48  8.0         0.96             31.6 %
+MEDIUM 0.6    0.85     0.45  5.7         1.00             27.2 %
+HIGH   0.4    0.92     0.37  2.8         1.02             23.1 %
+====== ====== ======== ===== =========== ================ ================
+
+The score is the mean of the ten; still there are those of the ten that NONE has. The ten most
+popular films have a distance of 0.92; those that someone new gets (MEDIUM) 1.03.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recmesh_worker.engine.candidates import Candidate
+from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.query import Diversity
+
+_LAMBDAS: Mapping[Diversity, float] = {
+    Diversity.LOW: 0.8,
+    Diversity.MEDIUM: 0.6,
+    Diversity.HIGH: 0.4,
+}
+
+
+def diversify(
+    segments: Sequence[Sequence[Candidate]], limit: int, level: Diversity, memory: CatalogMemory
+) -> list[Candidate]:
+    """The first `limit` candidates, more or less varied.
+
+    Each segment is sorted by score, and used only when those before it do not fill the answer.
+    """
+    if level is Diversity.NONE:
+        return [candidate for segment in segments for candidate in segment][:limit]
+    taken: list[Candidate] = []
+    for segment in segments:
+        if segment and len(taken) < limit:
+            taken += _spread(segment, taken, limit - len(taken), _LAMBDAS[level], memory)
+    return taken
+
+
+def _spread(
+    candidates: Sequence[Candidate],
+    before: Sequence[Candidate],
+    count: int,
+    relevance: float,
+    memory: CatalogMemory,
+) -> list[Candidate]:
+    """At most `count` of the candidates, by maximal marginal relevance."""
+    vectors = memory.centred(np.array([c.row for c in candidates]))
+    values = relevance * np.array([c.score for c in candidates], np.float32)
+    like_taken = np.zeros(len(candidates), np.float32)
+    if before:
+        others = memory.centred(np.array([c.row for c in before]))
+        like_taken = np.maximum(like_taken, (vectors @ others.T).max(axis=1))
+    chosen: list[Candidate] = []
+    while len(chosen) < min(count, len(candidates)):
+        best = int(np.argmax(values - (1 - relevance) * like_taken))
+        chosen.append(candidates[best])
+        values[best] = -np.inf
+        like_taken = np.maximum(like_taken, vectors @ vectors[best])
+    return chosen

@@ -1,0 +1,18 @@
+"""One item of a catalog in memory, without its vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recmesh_jobs.items import IndexedItem
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An item without its vector, and what is compared of it."""
+
+    item: IndexedItem
+    genres: frozenset[str]
+    directors: frozenset[str]
+    cast: frozenset[str]
+    year: int | None
