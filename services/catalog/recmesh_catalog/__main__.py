@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from recmesh.auth.v1 import auth_service_pb2
+from recmesh_catalog.catalogs.progress import Progress
 from recmesh_catalog.models import SCHEMA
 from recmesh_catalog.outbox.outbox import Outbox
 from recmesh_catalog.outbox.relay import Relay
 from recmesh_catalog.servicer import services
 from recmesh_catalog.settings import CatalogSettings
-from recmesh_kit import bootstrap
+from recmesh_kit import bootstrap, catalog_events, index_events
 from recmesh_kit.broker import Broker
-from recmesh_kit.catalog_events import TOPOLOGY
 from recmesh_kit.database import Database
 from recmesh_kit.health import Health
 from recmesh_kit.identity import Identity
@@ -23,6 +23,10 @@ from recmesh_kit.tasks import Background
 PACKAGE = "recmesh_catalog"
 RELAY_SECONDS = 1.0
 """How often the outbox is looked at when nobody says that there is something in it."""
+PREFETCH = 100
+"""Most messages about indexes in hand."""
+DRAIN_SECONDS = 5.0
+"""How long what is in hand has at the end."""
 AUTH_SECONDS = 5.0
 """Deadline of a call to the auth service."""
 
@@ -32,7 +36,8 @@ async def run(settings: CatalogSettings) -> None:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.of(settings, PACKAGE))
         broker = await stack.enter_async_context(Broker.of(settings, PACKAGE))
-        await broker.declare(TOPOLOGY)
+        await broker.declare(catalog_events.TOPOLOGY)
+        await broker.declare(index_events.TOPOLOGY)
         auth = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]
         identity = await stack.enter_async_context(
             Identity(settings.auth_target, auth, timeout_seconds=AUTH_SECONDS)
@@ -47,6 +52,10 @@ async def run(settings: CatalogSettings) -> None:
         outbox = Outbox(database)
         relay = Relay(database, broker)
         background.loop("relay", relay.send_waiting, RELAY_SECONDS, wake=outbox.wake)
+        progress = await broker.consume(
+            index_events.INDEX_PROGRESS.name, Progress(database).handle, prefetch=PREFETCH
+        )
+        stack.push_async_callback(progress.drain, DRAIN_SECONDS)
         await serve(settings, services(database, outbox), verifier=identity.verifier, health=health)
 
 

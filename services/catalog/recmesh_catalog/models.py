@@ -59,6 +59,10 @@ catalogs = Table(
     _needed("revision", BigInteger, server_default="0"),
     _needed("create_time", Time, server_default=func.now()),
     _needed("update_time", Time, server_default=func.now()),
+    # What the workers told last of the index: how far it is, how many items are in it, and when they said so.
+    _needed("index_sequence", BigInteger, server_default="0"),
+    _needed("searchable_item_count", BigInteger, server_default="0"),
+    Column("index_time", Time),
 )
 
 # How far the revisions of deleted catalogs went. A catalog made under the name of a deleted one goes on from there, so

@@ -137,7 +137,7 @@ async def database(database_urls: dict[str, str]) -> AsyncIterator[Database]:
     async with Database(
         database_urls["recmesh_catalog"],
         pool_size=10,
-        timeout_seconds=5,
+        timeout_seconds=60,
         application_name="test",
     ) as database:
         yield database

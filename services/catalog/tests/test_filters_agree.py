@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -143,7 +143,9 @@ async def catalog(mesh: Mesh) -> str:
     return (await mesh.catalog()).partition("/")[2]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.lists(items, max_size=20), comparisons, filters)
 async def test_sql_and_mask_select_the_same(
     mesh: Mesh, catalog: str, made: list[Item], one: str, several: str

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.films import films
+from demo.data import films
 from recmesh.catalog.v1.catalog_service_pb2 import ListItemsRequest
 from recmesh_catalog.interactions.filtering import schema
+from recmesh_client.convert.item import to_item
 from recmesh_kit.errors import InvalidArgument
 from recmesh_kit.filters.check import read
 from recmesh_kit.filters.schema import ITEMS
@@ -31,7 +32,8 @@ ALL_OR_NONE = {
 @pytest.fixture(scope="module")
 async def demo(mesh: Mesh) -> str:
     parent = await mesh.catalog()
-    await mesh.import_items(parent, films(parent.partition("/")[2]))
+    catalog = parent.partition("/")[2]
+    await mesh.import_items(parent, [to_item(film, catalog) for film in films()])
     return parent
 
 

@@ -157,7 +157,7 @@ async def test_message_with_too_many_rows(mesh: Mesh, parent: str) -> None:
 async def test_call_that_breaks_off_keeps_what_came_before(mesh: Mesh, parent: str) -> None:
     async def requests() -> AsyncIterator[ImportItemsRequest]:
         yield ImportItemsRequest(parent=parent, items=items(parent, "a", "b"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await mesh.item_ids(parent) != ["a", "b"]:
                 pass
         call.cancel()
@@ -190,3 +190,22 @@ async def test_thousands_of_rows(mesh: Mesh, parent: str) -> None:
     events = await mesh.events(parent)
     changes = [c for event in events if isinstance(event, ItemsChanged) for c in event.changes]
     assert [change.revision for change in changes] == list(range(1, MANY + 1))
+
+
+async def test_large_import_is_known_to_the_planner_before_it_ends(mesh: Mesh, parent: str) -> None:
+    """A catalog that it takes for empty is read as a whole for each message."""
+    planner = (
+        "SELECT 1 FROM pg_stats WHERE tablename = 'items' AND attname = 'catalog' "
+        "AND :catalog = ANY(most_common_vals::text::text[])"
+    )
+    catalog = parent.partition("/")[2]
+
+    async def requests() -> AsyncIterator[ImportItemsRequest]:
+        yield ImportItemsRequest(parent=parent, items=items(parent, *map(str, range(1000))))
+        async with asyncio.timeout(120):
+            while not await mesh.sql(planner, catalog=catalog):
+                pass
+        yield ImportItemsRequest(items=items(parent, "last"))
+
+    answer = await mesh.catalogs.ImportItems(requests(), metadata=EDITOR)
+    assert answer.created_count == 1001

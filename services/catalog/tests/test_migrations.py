@@ -17,7 +17,7 @@ async def test_not_ready_before_the_tables_are_there(
     postgres: PostgresServer, database_name: str
 ) -> None:
     url = (await postgres.create_database(f"{database_name}_empty"))["recmesh_catalog"]
-    async with Database(url, pool_size=1, timeout_seconds=5, application_name="test") as database:
+    async with Database(url, pool_size=1, timeout_seconds=60, application_name="test") as database:
         check = Tables(database, "recmesh_catalog", SCHEMA).check
         with pytest.raises(Unavailable, match="not up to date"):
             await check()

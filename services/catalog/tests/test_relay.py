@@ -17,11 +17,11 @@ NEVER = 3600.0
 
 
 def broker_at(url: str) -> Broker:
-    return Broker(url, name="test", timeout_seconds=5)
+    return Broker(url, name="test", timeout_seconds=60)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 
@@ -53,7 +53,7 @@ async def proxy(amqp_url: str) -> AsyncIterator[Proxy]:
 
 
 async def receive(index: AbstractQueue) -> AbstractIncomingMessage:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (message := await index.get(no_ack=True, fail=False)) is None:
             pass
     return message

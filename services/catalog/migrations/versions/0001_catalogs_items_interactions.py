@@ -31,6 +31,9 @@ def _catalogs() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("create_time", _time, nullable=False, server_default=sa.func.now()),
         sa.Column("update_time", _time, nullable=False, server_default=sa.func.now()),
+        sa.Column("index_sequence", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("searchable_item_count", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("index_time", _time),
         sa.PrimaryKeyConstraint("id", name="pk_catalogs"),
         schema=SCHEMA,
     )

@@ -24,6 +24,7 @@ class Catalog:
         create_time: When it was made.
         update_time: When it was last changed.
         item_count: How many items the reader can see; None when nobody asked.
+        searchable_item_count: How many of them can be recommended by now; None when nobody asked.
     """
 
     id: str
@@ -34,3 +35,4 @@ class Catalog:
     create_time: datetime = _NEVER
     update_time: datetime = _NEVER
     item_count: int | None = None
+    searchable_item_count: int | None = None

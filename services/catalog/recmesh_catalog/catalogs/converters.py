@@ -46,4 +46,5 @@ def to_message(catalog: Catalog) -> CatalogMessage:
         create_time=to_timestamp(catalog.create_time),
         update_time=to_timestamp(catalog.update_time),
         item_count=catalog.item_count or 0,
+        searchable_item_count=catalog.searchable_item_count or 0,
     )

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
-from sqlalchemy import Text, any_, delete, exists, func, literal, select, update
+from sqlalchemy import Text, any_, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_catalog.catalogs.catalog import CONTENT, Catalog
 from recmesh_catalog.models import catalogs, deleted_catalogs, items
 
-_rows = select(catalogs)
+INDEX_SILENCE = timedelta(minutes=5)
+"""The workers tell of every index once a minute. One that they have not told of for so long is no more: that of an
+encoder that was replaced, say, whose successor counts from the beginning."""
+
+_INDEX = ("index_sequence", "searchable_item_count", "index_time")
+_columns = [column for column in catalogs.c if column.name not in _INDEX]
+_rows = select(*_columns)
 
 
 class CatalogRepository:
@@ -72,7 +79,7 @@ class CatalogRepository:
         before = select(deleted_catalogs.c.revision).where(deleted_catalogs.c.id == catalog.id)
         revision = func.coalesce(before.scalar_subquery(), 0)
         query = insert(catalogs).values(**values, revision=revision).on_conflict_do_nothing()
-        created = await self._session.execute(query.returning(*catalogs.c))
+        created = await self._session.execute(query.returning(*_columns))
         row = created.mappings().first()
         return None if row is None else Catalog(**row)
 
@@ -83,7 +90,7 @@ class CatalogRepository:
             update(catalogs)
             .where(catalogs.c.id == catalog.id)
             .values(**values, update_time=func.statement_timestamp())
-            .returning(*catalogs.c)
+            .returning(*_columns)
         )
         return Catalog(**(await self._session.execute(query)).mappings().one())
 
@@ -103,9 +110,34 @@ class CatalogRepository:
         query = select(exists().where(items.c.catalog == catalog, ~items.c.deleted))
         return bool((await self._session.execute(query)).scalar())
 
-    async def count_items(self, catalog: str, *, with_hidden: bool) -> int:
-        """How many items it has."""
-        query = select(func.count()).where(items.c.catalog == catalog, ~items.c.deleted)
+    async def count_items(self, catalog: str, *, with_hidden: bool) -> tuple[int, int]:
+        """How many items it has, and how many items the workers told last that they can recommend."""
+        counted = select(func.count()).where(items.c.catalog == catalog, ~items.c.deleted)
         if not with_hidden:
-            query = query.where(~items.c.hidden)
-        return (await self._session.execute(query)).scalar_one()
+            counted = counted.where(~items.c.hidden)
+        query = select(counted.scalar_subquery(), catalogs.c.searchable_item_count).where(
+            catalogs.c.id == catalog
+        )
+        row = (await self._session.execute(query)).first()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    async def note_index(self, catalog: str, sequence: int, searchable: int) -> None:
+        """Notes how far a catalog's index is, unless it is known to be further, or there is no such catalog.
+
+        Args:
+            catalog: Its id.
+            sequence: How far. It goes on where it was when a catalog is deleted and made again.
+            searchable: How many items are in it.
+        """
+        now = func.statement_timestamp()
+        await self._session.execute(
+            update(catalogs)
+            .where(
+                catalogs.c.id == catalog,
+                or_(
+                    catalogs.c.index_sequence <= sequence,
+                    catalogs.c.index_time < now - INDEX_SILENCE,
+                ),
+            )
+            .values(index_sequence=sequence, searchable_item_count=searchable, index_time=now)
+        )

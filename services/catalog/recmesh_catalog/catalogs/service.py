@@ -40,7 +40,7 @@ class CatalogService:
         return created
 
     async def get(self, principal: Principal, catalog: str) -> Catalog:
-        """Reads a catalog, with the number of the items that the caller can see.
+        """Reads a catalog, with the numbers of the items that the caller can see and that can be recommended.
 
         Raises:
             CatalogNotFound: It is not there, or not for this caller.
@@ -51,8 +51,9 @@ class CatalogService:
             if found is None or not principal.may_read(catalog, public=found.public):
                 raise CatalogNotFound(catalog)
             above = principal.is_above_user(catalog)
-            count = await repository.count_items(catalog, with_hidden=above)
-        return replace(found, item_count=count)
+            count, searchable = await repository.count_items(catalog, with_hidden=above)
+        # The index is a moment behind, and may still hold what was deleted or hidden.
+        return replace(found, item_count=count, searchable_item_count=min(searchable, count))
 
     async def page(
         self, principal: Principal, after: str | None, size: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Type(StrEnum):
@@ -38,6 +39,15 @@ class Draft:
     event_time: datetime | None
     session: str
     attribution_token: str
+
+
+SAID = tuple(field.name for field in fields(Draft))
+"""The fields of a draft."""
+
+
+def said(draft: Draft) -> dict[str, Any]:
+    """What a draft says, by field. (`asdict` would copy each value, which takes longer than all else of an import.)"""
+    return {name: getattr(draft, name) for name in SAID}
 
 
 @dataclass(frozen=True, slots=True)

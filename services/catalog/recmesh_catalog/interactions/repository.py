@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +11,15 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_catalog.interactions.filtering import COLUMNS
-from recmesh_catalog.interactions.interaction import Draft, Interaction, Mark, Position, Type
+from recmesh_catalog.interactions.interaction import (
+    SAID,
+    Draft,
+    Interaction,
+    Mark,
+    Position,
+    Type,
+    said,
+)
 from recmesh_catalog.models import Id, Time, interactions
 from recmesh_kit.filters import sql
 from recmesh_kit.filters.tree import Condition
@@ -20,7 +27,6 @@ from recmesh_kit.filters.tree import Condition
 _columns = [known for known in interactions.c if known.name not in ("catalog", "transaction")]
 _SETTLED = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 """Every transaction with a smaller number has ended."""
-_GIVEN = [given.name for given in fields(Draft)]
 
 
 class InteractionRepository:
@@ -34,7 +40,7 @@ class InteractionRepository:
         """Writes an interaction whose id, user and time are known by now; None if the id is taken."""
         query = (
             insert(interactions)
-            .values(catalog=self._catalog, **asdict(draft))
+            .values(catalog=self._catalog, **said(draft))
             .on_conflict_do_nothing()
             .returning(*_columns)
         )
@@ -49,18 +55,18 @@ class InteractionRepository:
         if not drafts:
             return []
         rows = [
-            {**asdict(draft), "event_time": draft.event_time and draft.event_time.isoformat()}
+            {**said(draft), "event_time": draft.event_time and draft.event_time.isoformat()}
             for draft in drafts
         ]
         incoming = (
             func.jsonb_to_recordset(literal(rows, JSONB))
-            .table_valued(*(column(name, interactions.c[name].type) for name in _GIVEN))
+            .table_valued(*(column(name, interactions.c[name].type) for name in SAID))
             .render_derived("incoming", with_types=True)
         )
-        source = select(literal(self._catalog, Id), *(incoming.c[name] for name in _GIVEN))
+        source = select(literal(self._catalog, Id), *(incoming.c[name] for name in SAID))
         query = (
             insert(interactions)
-            .from_select(["catalog", *_GIVEN], source)
+            .from_select(["catalog", *SAID], source)
             .on_conflict_do_nothing()
             .returning(*_columns)
         )

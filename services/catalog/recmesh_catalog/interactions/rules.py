@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from recmesh_catalog.interactions.interaction import Draft, Type
+from recmesh_catalog.interactions.interaction import Draft, Type, said
 
 FUTURE = timedelta(days=1)
 """How far ahead of this server's clock an event may be."""
@@ -29,8 +28,8 @@ def content_id(draft: Draft) -> str:
 
     What happened "now" has no time in it, so that it happened once, however often it is sent.
     """
-    said = asdict(draft)
-    del said["id"]
-    said["event_time"] = draft.event_time and draft.event_time.isoformat()
-    text = json.dumps(said, sort_keys=True)
+    content = said(draft)
+    del content["id"]
+    content["event_time"] = draft.event_time and draft.event_time.isoformat()
+    text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

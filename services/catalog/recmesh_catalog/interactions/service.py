@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from recmesh_catalog.catalogs.access import require_readable
 from recmesh_catalog.errors import InteractionExists
-from recmesh_catalog.interactions.interaction import Draft, Interaction, Mark, Position, Written
+from recmesh_catalog.interactions.interaction import (
+    Draft,
+    Interaction,
+    Mark,
+    Position,
+    Written,
+    said,
+)
 from recmesh_catalog.interactions.repository import InteractionRepository
 from recmesh_catalog.interactions.rules import content_id, faults
 from recmesh_catalog.outbox.events import Events
@@ -79,12 +87,8 @@ class InteractionService:
         Raises:
             CatalogNotFound: The catalog is not there, or not for this caller.
         """
-        now = datetime.now(UTC)
-        named = [replace(draft, user=draft.user or principal.id) for draft in drafts]
-        complete = [
-            replace(draft, id=draft.id or content_id(draft), event_time=draft.event_time or now)
-            for draft in named
-        ]
+        # A thousand rows take a while: other calls go on meanwhile.
+        complete = await asyncio.to_thread(_complete, drafts, principal.id, datetime.now(UTC))
         async with self._outbox.transaction() as session:
             await require_readable(session, catalog, principal, hold=True)
             repository = InteractionRepository(session, catalog)
@@ -156,7 +160,16 @@ class InteractionService:
 
 def _says_the_same(draft: Draft, known: Interaction) -> bool:
     """Whether a repeated write is one. Without a time it means "now", which is later each time, so that counts not."""
-    said = asdict(draft)
+    content = said(draft)
     if draft.event_time is None:
-        del said["event_time"]
-    return all(getattr(known, name) == value for name, value in said.items())
+        del content["event_time"]
+    return all(getattr(known, name) == value for name, value in content.items())
+
+
+def _complete(drafts: Sequence[Draft], user: str, now: datetime) -> list[Draft]:
+    """Drafts with what the callers left out: whose they are, when it was, and which they are."""
+    named = (draft if draft.user else replace(draft, user=user) for draft in drafts)
+    return [
+        replace(draft, id=draft.id or content_id(draft), event_time=draft.event_time or now)
+        for draft in named
+    ]

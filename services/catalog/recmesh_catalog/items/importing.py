@@ -14,6 +14,13 @@ from recmesh_catalog.items.service import ItemService
 from recmesh_kit.chain.chain import RpcContext
 from recmesh_kit.names import ids
 
+MANY = 1000
+"""After an import of so many changes PostgreSQL's statistics are gathered at once, which otherwise happens within
+minutes."""
+GROWTH = 10
+"""So many times as many changes later they are gathered again: an import is slow while PostgreSQL takes a catalog that
+it does not know for an empty one."""
+
 
 class ImportMethods:
     """Convert, call, convert: for each message of the stream."""
@@ -27,7 +34,8 @@ class ImportMethods:
         """Writes items as they come. A call that breaks off keeps the messages before."""
         answer = messages.ImportItemsResponse()
         parent = ""
-        position = 0
+        position = changed = 0
+        due = MANY
         async for message in request:
             parent = parent_of(parent, message.parent)
             (catalog,) = ids(parent)
@@ -40,8 +48,13 @@ class ImportMethods:
             answer.unchanged_count += counts.unchanged
             answer.failed_count += len(rows.bad)
             answer.errors.extend(rows.bad[: MOST_ERRORS - len(answer.errors)])
+            changed += counts.created + counts.updated
+            if changed >= due:
+                await self._items.analyse(catalog)
+                due = changed * GROWTH
         if not parent:
             raise no_message()
-        (catalog,) = ids(parent)
-        await self._items.after_import(catalog, answer.created_count + answer.updated_count)
+        if changed >= MANY:
+            (catalog,) = ids(parent)
+            await self._items.analyse(catalog)
         return answer

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, Text, any_, func, literal, select, update
+from sqlalchemy import Select, Text, any_, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_catalog.items.filtering import COLUMNS, FOLDED, folded
 from recmesh_catalog.items.item import CONTENT, Change, Item, ItemChange, Written
 from recmesh_catalog.items.upsert import upsert
-from recmesh_catalog.models import catalogs, items
+from recmesh_catalog.models import SCHEMA, catalogs, items
 from recmesh_kit.filters import sql
 from recmesh_kit.filters.tree import Condition
 
+# What queries look for. The other columns are long texts, which would take a while to read.
+_LOOKED_AT = sorted({"catalog", "id", "revision", "deleted", *(c.name for c in COLUMNS.values())})
 _columns = [column for column in items.c if column.name not in ("catalog", "deleted", *FOLDED)]
 
 
@@ -71,10 +74,8 @@ class ItemRepository:
         Answers by id, in the order of revisions, what became of those that were new or said something new; those that
         said what was known already are left alone.
         """
-        rows = [
-            {"position": position, "id": item.id, **_content(item)}
-            for position, item in enumerate(wanted)
-        ]
+        # A thousand items take a while: other calls go on meanwhile.
+        rows = await asyncio.to_thread(_rows, wanted)
         found = await self._session.execute(upsert(), {"catalog": self._catalog, "rows": rows})
         written = sorted((Written(**row) for row in found.mappings()), key=lambda w: w.revision)
         return {item.id: item for item in written}
@@ -100,9 +101,22 @@ class ItemRepository:
         )
         return ItemChange(item, revision, deleted=True)
 
+    async def analyse(self) -> None:
+        """Has PostgreSQL gather its statistics, unless somebody is at it: without them it reads the whole table for a
+        few items."""
+        looked_at = ", ".join(f'"{name}"' for name in _LOOKED_AT)
+        await self._session.execute(text(f"ANALYZE (SKIP_LOCKED) {SCHEMA}.items ({looked_at})"))
+
     def _present(self, *, with_hidden: bool) -> Select[Any]:
         query = select(*_columns).where(items.c.catalog == self._catalog, ~items.c.deleted)
         return query if with_hidden else query.where(~items.c.hidden)
+
+
+def _rows(wanted: Sequence[Item]) -> list[dict[str, Any]]:
+    return [
+        {"position": position, "id": item.id, **_content(item)}
+        for position, item in enumerate(wanted)
+    ]
 
 
 def _content(item: Item) -> dict[str, Any]:

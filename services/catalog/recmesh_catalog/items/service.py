@@ -17,8 +17,6 @@ from recmesh_kit.database import Database
 from recmesh_kit.filters.tree import Condition
 from recmesh_kit.principal import Principal
 
-MANY = 1000
-"""After an import of so many items the statistics of titles are gathered at once."""
 GROUP = 200
 """How many changes an export reads at once."""
 
@@ -215,16 +213,11 @@ class ItemService:
         created = sum(item.created for item in written.values())
         return Counts(created, len(written) - created, len(items) - len(written))
 
-    async def after_import(self, catalog: str, changed: int) -> None:
-        """After many changes lets searches be planned anew, which otherwise happens within minutes.
-
-        Args:
-            catalog: The catalog's id.
-            changed: How many items an import made or changed.
-        """
-        if changed >= MANY:
-            async with self._database.transaction() as session:
-                await TitleRepository(session, catalog).analyse()
+    async def analyse(self, catalog: str) -> None:
+        """Lets queries be planned for as many items as there are by now."""
+        async with self._database.transaction() as session:
+            await TitleRepository(session, catalog).analyse()
+            await ItemRepository(session, catalog).analyse()
 
 
 async def _write(

@@ -11,7 +11,7 @@ ENOUGH = 600
 """How many titles the trigrams that are asked for may name in all."""
 LEAST = 6
 """So many trigrams are asked for, if they name no more than `MOST`: a typo makes some that no title has."""
-MOST = 1500
+MOST = 3000
 """How many titles they may name at the most; a few letters begin more, and those are found as beginnings."""
 FRESH_SECONDS = 30.0
 

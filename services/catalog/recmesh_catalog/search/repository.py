@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
     Float,
-    Integer,
     Select,
     Text,
-    and_,
-    any_,
     cast,
-    column,
     delete,
     func,
     literal,
     select,
     text,
     tuple_,
-    union,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_catalog.items.filtering import COLUMNS
 from recmesh_catalog.items.item import Item
 from recmesh_catalog.models import BEST_FIRST, SCHEMA, TITLE_BEGINNING, items, titles
+from recmesh_catalog.search.candidates import candidates
 from recmesh_catalog.search.ranking import Candidate
 from recmesh_catalog.search.replace import replace_titles
 from recmesh_catalog.search.titles import codes, titles_of
@@ -38,9 +33,6 @@ from recmesh_kit.filters.tree import Condition
 
 _LAST = "\U0010ffff"
 """Sorts behind every other character."""
-_BEGUN_READ = 2000
-_BEGUN_JUDGED = 100
-_ALIKE_JUDGED = 60
 
 
 class TitleRepository:
@@ -107,35 +99,15 @@ class TitleRepository:
             condition: What else must be true of the item; None for nothing.
             with_hidden: Those of hidden items, too.
         """
-        columns = (titles.c.item, titles.c.form, titles.c.title, titles.c.part)
-        here = titles.c.catalog == self._catalog
-        if not with_hidden:
-            here = and_(here, ~titles.c.hidden)
-        if condition is not None:
-            fitting = select(items.c.id).where(
-                items.c.catalog == self._catalog, sql.where(condition, COLUMNS)
-            )
-            here = and_(here, titles.c.item.in_(fitting))
-        begun = (
-            select(*columns)
-            .where(here, titles.c.form >= form, titles.c.form < form + _LAST)
-            .order_by(titles.c.form)
-            .limit(_BEGUN_READ)
-            .subquery()
-        )
-        shortest = select(begun).order_by(func.length(begun.c.form)).limit(_BEGUN_JUDGED).subquery()
-        alike = (
-            select(*columns)
-            .where(here, titles.c.grams.overlap(literal(rare, ARRAY(Integer))))
-            .order_by(_share(grams).desc())
-            .limit(_ALIKE_JUDGED)
-            .subquery()
-        )
-        found = union(select(shortest), select(alike)).subquery()
-        query = select(found, items.c.release_year, items.c.average_rating).join(
-            items, and_(items.c.catalog == self._catalog, items.c.id == found.c.item)
-        )
-        rows = await self._session.execute(query)
+        query = candidates(condition, with_hidden=with_hidden)
+        named = {
+            "catalog": self._catalog,
+            "form": form,
+            "end": form + _LAST,
+            "grams": grams,
+            "rare": rare,
+        }
+        rows = await self._session.execute(query, named)
         return [Candidate(*row) for row in rows]
 
     async def best_rated(
@@ -175,21 +147,16 @@ class TitleRepository:
         return [(row[0], row[1], row[2]) for row in rows]
 
 
-def _share(grams: Sequence[int]) -> Any:
-    """How much of the trigrams a title and the query share: those of both, by those of either one counted."""
-    own = func.unnest(titles.c.grams).table_valued(column("code", Integer)).render_derived("own")
-    shared = (
-        select(func.count())
-        .where(own.c.code == any_(literal(grams, ARRAY(Integer))))
-        .correlate(titles)
-        .scalar_subquery()
-    )
-    return cast(shared, Float) / cast(func.cardinality(titles.c.grams) + len(grams), Float)
-
-
 def _rows(catalog: str, changed: Iterable[Item]) -> list[dict[str, Any]]:
     return [
-        {**asdict(title), "hidden": item.hidden, "grams": codes(catalog, title.form)}
+        {
+            "item": item.id,
+            "form": title.form,
+            "title": title.title,
+            "part": title.part,
+            "hidden": item.hidden,
+            "grams": codes(catalog, title.form),
+        }
         for item in changed
         for title in titles_of(item)
     ]
