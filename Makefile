@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
-OWN := libs/kit libs/jobs services sdk tools demo bench tests conftest.py
-TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p localmesh
+APPS := apps/cli
+OWN := libs/kit libs/jobs services sdk apps tools demo bench tests conftest.py
+TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p recmesh_cli -p localmesh
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: help
@@ -14,13 +15,13 @@ help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # torch first and alone: pip then takes a CPU build where one is offered, and nothing later asks for another.
-$(VENV)/.installed: Makefile constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+$(VENV)/.installed: Makefile constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES) $(APPS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Recmesh needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'Python cannot make a virtual environment: apt-get install python3-venv'; exit 1; }
 	@echo 'Setting up $(VENV): a minute or two.'
 	@$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	@$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt
-	@$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation $(addprefix -e ,$(PACKAGES)) -e 'apps/cli[parquet]'
 	@touch $@
 
 .PHONY: venv
@@ -46,6 +47,10 @@ test: servers ## Run all the tests, against a PostgreSQL and a RabbitMQ that it 
 test-sdk: servers ## Run the tests of the SDK.
 	$(BIN)/python -m pytest sdk -n 2 --dist loadgroup $(ARGS)
 
+.PHONY: test-apps
+test-apps: servers ## Run the tests of the apps: the command line.
+	$(BIN)/python -m pytest apps -n 2 --dist loadgroup $(ARGS)
+
 .PHONY: up
 up: servers ## Start the mesh and leave it running.
 	@$(BIN)/python -m localmesh up $(ARGS)
@@ -64,10 +69,18 @@ demo: servers ## From nothing to recommendations on the screen; leaves nothing r
 	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m demo
 
 .PHONY: bench-e2e
-bench-e2e: servers ## Measure Recommend with 1, 16 and 64 calls in flight.
+bench-e2e: servers ## Measure Recommend with 1, 16 and 64 calls in flight, and what the SDK adds to a call.
 	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.e2e $(ARGS)
 
 # No worker: a search needs none, and one would embed the films meanwhile.
 .PHONY: bench-search
 bench-search: servers ## Measure SearchItems over tens of thousands of films.
 	@$(BIN)/python -m localmesh exec --workers 0 -- $(BIN)/python -m bench.search $(ARGS)
+
+.PHONY: bench-import
+bench-import: servers ## Measure ImportItems and ImportInteractions.
+	@$(BIN)/python -m localmesh exec --workers 0 -- $(BIN)/python -m bench.imports $(ARGS)
+
+.PHONY: bench-rank
+bench-rank: venv ## Measure the worker's ranking, alone: filters, histories, titles.
+	@$(BIN)/python -m bench.rank $(ARGS)

@@ -16,38 +16,47 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.catalogues import items
+from bench.catalogues import DATA_HELP, folder, items
 from bench.misspelling import SHORTEST, misspell
-from demo.mesh import TIMEOUT_SECONDS, Mesh, Targets, signed_in
-from recmesh.catalog.v1.catalog_service_pb2 import SearchItemsRequest
+from recmesh_client import AlreadyExists, AsyncClient, Password
 from recmesh_kit.text import normalise
 
 CATALOG = "bench-search"
 QUERIES = 300
 P50_MS = 15.0
 FOUND = 0.95
+_SIZES = """
+    SELECT c.relname AS name, pg_relation_size(c.oid) AS bytes
+    FROM pg_class t LEFT JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid IN (t.oid, i.indexrelid)
+    WHERE t.relname = 'titles' AND t.relnamespace = 'catalog'::regnamespace
+    GROUP BY c.oid, c.relname ORDER BY bytes DESC
+"""
 
 
 async def main(data: Path | None) -> bool:
     """Imports, asks, prints; says whether what is promised holds."""
-    admin = (os.environ["RECMESH_ADMIN_EMAIL"], os.environ["RECMESH_ADMIN_PASSWORD"])
-    films = await asyncio.to_thread(items, CATALOG, data)
-    async with signed_in(Targets.from_environment(), *admin) as mesh:
-        await mesh.ensure_catalog(CATALOG, "Films to search")
+    admin = Password(os.environ["RECMESH_ADMIN_EMAIL"], os.environ["RECMESH_ADMIN_PASSWORD"])
+    films = await asyncio.to_thread(items, data)
+    async with AsyncClient.connect(credentials=admin) as client:
+        with suppress(AlreadyExists):
+            await client.create_catalog(CATALOG, display_name="Films to search")
         began = time.perf_counter()
-        done = await mesh.import_items(CATALOG, films)
+        done = await client.import_items(CATALOG, films)
         rate = len(films) / (time.perf_counter() - began)
-        imported = done.created_count > 0
+        imported = done.created > 0
         chance = random.Random(1)  # noqa: S311 - the same questions each time
         titles = [film.title for film in films if len(normalise(film.title)) >= SHORTEST]
         asked = chance.sample(titles, QUERIES)
         for title in asked:
-            await _search(mesh, title)
+            await _search(client, title)
         questions = {
             "whole": asked,
             "misspelt": [misspell(title, chance) for title in asked],
@@ -56,7 +65,7 @@ async def main(data: Path | None) -> bool:
         latencies: list[float] = []
         rounds = {}
         for name, queries in questions.items():
-            rounds[name], taken = await _round(mesh, asked, queries)
+            rounds[name], taken = await _round(client, asked, queries)
             latencies += taken
     figures: dict[str, object] = {
         "benchmark": "search",
@@ -66,6 +75,8 @@ async def main(data: Path | None) -> bool:
         "import_rows_per_s": round(rate) if imported else None,
         **rounds,
     }
+    if url := os.environ.get("RECMESH_BENCH_DATABASE_URL"):
+        figures["index_mb"] = await _index_mb(url)
     p50 = statistics.median(latencies)
     figures["p50_ms"] = round(p50, 2)
     holds = rounds["misspelt"]["found_first"] >= FOUND and p50 < P50_MS
@@ -76,7 +87,7 @@ async def main(data: Path | None) -> bool:
 
 
 async def _round(
-    mesh: Mesh, wanted: Sequence[str], asked: Sequence[str]
+    client: AsyncClient, wanted: Sequence[str], asked: Sequence[str]
 ) -> tuple[dict[str, float], list[float]]:
     """Asks one question after another; latencies in milliseconds, and the share that finds its film first,
     in figures and one by one."""
@@ -84,7 +95,7 @@ async def _round(
     found = 0
     for title, query in zip(wanted, asked, strict=True):
         began = time.perf_counter()
-        titles = await _search(mesh, query)
+        titles = await _search(client, query)
         latencies.append((time.perf_counter() - began) * 1000)
         found += bool(titles) and normalise(titles[0]) == normalise(title)
     latencies.sort()
@@ -96,13 +107,21 @@ async def _round(
     return figures, latencies
 
 
-async def _search(mesh: Mesh, query: str) -> list[str]:
+async def _search(client: AsyncClient, query: str) -> list[str]:
     """The titles of the first page."""
-    request = SearchItemsRequest(parent=f"catalogs/{CATALOG}", query=query)
-    answer = await mesh.catalog.SearchItems(
-        request, metadata=mesh.metadata, timeout=TIMEOUT_SECONDS
-    )
-    return [result.item.title for result in answer.results]
+    async for page in client.search_items(CATALOG, query).pages():
+        return [found.item.title for found in page]
+    return []
+
+
+async def _index_mb(url: str) -> dict[str, float]:
+    """What the titles of all catalogs take on disk, in megabytes: the table, and each of its indexes."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(_SIZES)
+    finally:
+        await connection.close()
+    return {row["name"]: round(row["bytes"] / 1e6, 2) for row in rows}
 
 
 def _print(rounds: dict[str, dict[str, float]]) -> None:
@@ -112,16 +131,7 @@ def _print(rounds: dict[str, dict[str, float]]) -> None:
     Console(width=100).print(table)
 
 
-def _folder(given: Path | None) -> Path | None:
-    """The folder with the films, if it is there."""
-    named = given or Path(os.environ.get("RECMESH_BENCH_DATA", ""))
-    films = any(named.glob("movies-*.json")) if str(named) != "." else False
-    if given and not films:
-        sys.exit(f"no movies-*.json in {given}")
-    return named if films else None
-
-
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="Search by title, through gRPC.")
-    arguments.add_argument("--data", type=Path, help="folder with movies-*.json")
-    sys.exit(0 if asyncio.run(main(_folder(arguments.parse_args().data))) else 1)
+    arguments.add_argument("--data", type=Path, help=DATA_HELP)
+    sys.exit(0 if uvloop.run(main(folder(arguments.parse_args().data))) else 1)

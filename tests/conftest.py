@@ -1,22 +1,22 @@
 import os
-import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from demo.films import CATALOG, films
-from demo.mesh import Mesh, Targets, signed_in
+from demo.data import films, people
+from demo.setup import import_films, import_people, wait_known, wait_searchable
 from localmesh.paths import Paths
 from localmesh.ports import Ports, address
 from localmesh.state import MemberState, running_state
 from localmesh.vault import Vault
+from recmesh_client import AsyncClient, Password, Targets
 
-START_SECONDS = 180
-INDEX_SECONDS = 120
+START_SECONDS = 600
+INDEX_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,20 @@ class LocalMesh:
         return (self.root / ".local" / "logs" / f"{name}.log").read_text()
 
     @property
-    def admin(self) -> tuple[str, str]:
-        return "admin@recmesh.local", Vault(self.root / ".local" / "secrets").password("admin")
+    def admin(self) -> Password:
+        secrets = Vault(self.root / ".local" / "secrets")
+        return Password("admin@recmesh.local", secrets.password("admin"))
+
+    def client(self, credentials: Password | None = None) -> AsyncClient:
+        return AsyncClient.connect(self.targets, credentials=credentials)
 
 
 @pytest.fixture(scope="session")
-def local_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+def local_mesh(
+    tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
+) -> Iterator[LocalMesh]:
     root = tmp_path_factory.mktemp("mesh")
-    ports = Ports(random.randrange(-30_000, -26_000))  # noqa: S311 - below what the system hands out
+    ports = Ports(free_offset())
     environment = {
         **{k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "AMQP_URL")},
         "RECMESH_PORT_OFFSET": str(ports.offset),
@@ -59,25 +65,28 @@ def local_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
             root, Targets(address(ports.auth), address(ports.catalog), address(ports.recommender))
         )
     finally:
-        subprocess.run([*localmesh, "down"], check=True, env=environment, timeout=120)  # noqa: S603
+        subprocess.run([*localmesh, "down"], check=True, env=environment, timeout=300)  # noqa: S603
 
 
 @pytest.fixture(scope="session")
-async def admin(local_mesh: LocalMesh) -> AsyncIterator[Mesh]:
-    """The mesh as its admin, with the films in it."""
-    items = films()
-    async with signed_in(local_mesh.targets, *local_mesh.admin) as mesh:
-        await mesh.ensure_catalog(CATALOG, "Films")
-        done = await mesh.import_items(CATALOG, items)
-        assert (done.created_count, done.failed_count) == (len(items), 0)
-        await mesh.wait_searchable(CATALOG, items, INDEX_SECONDS)
-        yield mesh
+async def admin(local_mesh: LocalMesh) -> AsyncIterator[AsyncClient]:
+    """The mesh as its admin, with the films and the made-up people in it."""
+    items, made_up = films(), people()
+    async with local_mesh.client(local_mesh.admin) as client:
+        done = await import_films(client, items)
+        assert (done.created, done.failed) == (len(items), 0)
+        done = await import_people(client, made_up)
+        assert (done.created, done.failed) == (sum(len(p.interactions) for p in made_up), 0)
+        await wait_searchable(client, INDEX_SECONDS)
+        await wait_known(client, made_up[-1], INDEX_SECONDS)
+        yield client
 
 
 @pytest.fixture(scope="session")
-async def user(local_mesh: LocalMesh, admin: Mesh) -> AsyncIterator[Mesh]:
+async def user(local_mesh: LocalMesh, admin: AsyncClient) -> AsyncIterator[AsyncClient]:
     """The mesh as somebody who has just signed up."""
-    async with Mesh(local_mesh.targets) as mesh:
-        await mesh.register("ada@example.org", "correct horse")
-        await mesh.login("ada@example.org", "correct horse")
-        yield mesh
+    ada = Password("ada@example.org", "correct horse")
+    async with local_mesh.client() as client:
+        await client.register(ada.email, ada.password)
+        await client.sign_in(ada)
+        yield client

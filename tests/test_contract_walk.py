@@ -14,7 +14,6 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from demo.mesh import Mesh
 from recmesh.auth.v1 import api_key_service_pb2, auth_service_pb2, user_service_pb2
 from recmesh.catalog.v1 import catalog_service_pb2, interaction_service_pb2
 from recmesh.common.v1 import authorization_pb2
@@ -25,7 +24,9 @@ from recmesh.recommender.v1 import (
     recommender_service_pb2,
     serving_config_service_pb2,
 )
+from recmesh_client import AsyncClient
 from recmesh_kit.testing import fields_of, reason_of
+from tests.conftest import LocalMesh
 
 pytestmark = pytest.mark.xdist_group("mesh")
 
@@ -80,7 +81,13 @@ UNKNOWN_RESOURCE: dict[str, dict[str, object]] = {
     "GetRecommendation": {"name": f"{NOWHERE}/recommendations/x"},
     "ListRecommendations": {"parent": NOWHERE},
     "WatchRecommendation": {"name": f"{NOWHERE}/recommendations/x"},
+    "ContinueRecommendation": {"name": f"{NOWHERE}/recommendations/x"},
     "CancelRecommendation": {"name": f"{NOWHERE}/recommendations/x"},
+    "DeleteRecommendation": {"name": f"{NOWHERE}/recommendations/x"},
+    "BatchCreateRecommendations": {
+        "parent": NOWHERE,
+        "requests": [{"recommendation": {"query": {"title": "x"}}}],
+    },
 }
 """A well-formed request about what is not there, for each method that is about something."""
 ABOUT_NOTHING = {
@@ -107,29 +114,57 @@ SERVED = [p for p in ALL if p.id not in planned()]
 PLANNED = [p for p in ALL if p.id in planned()]
 
 
+class Raw:
+    """Who sends bytes: somebody, or nobody."""
+
+    def __init__(self, mesh: LocalMesh, client: AsyncClient | None = None) -> None:
+        self.targets = mesh.targets
+        self._client = client
+
+    async def metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._client is None:
+            return ()
+        return (("authorization", f"Bearer {(await self._client.token()).access_token}"),)
+
+
+@pytest.fixture(scope="module")
+def as_admin(local_mesh: LocalMesh, admin: AsyncClient) -> Raw:
+    return Raw(local_mesh, admin)
+
+
+@pytest.fixture(scope="module")
+def as_user(local_mesh: LocalMesh, user: AsyncClient) -> Raw:
+    return Raw(local_mesh, user)
+
+
+@pytest.fixture(scope="module")
+def as_nobody(local_mesh: LocalMesh) -> Raw:
+    return Raw(local_mesh)
+
+
 async def call(
-    mesh: Mesh, service: str, method: MethodDescriptor, body: bytes, *, signed_in: bool = True
+    caller: Raw, service: str, method: MethodDescriptor, body: bytes
 ) -> grpc.aio.AioRpcError | None:
     """Sends bytes; the error that came back, None when there was none."""
     path = f"/{method.containing_service.full_name}/{method.name}"
-    metadata = mesh.metadata if signed_in else ()
+    metadata = await caller.metadata()
 
     async def stream() -> AsyncIterator[bytes]:
         yield body
 
-    target = getattr(mesh.targets, service)
+    target = getattr(caller.targets, service)
     async with grpc.aio.insecure_channel(target) as channel:
         try:
             if method.client_streaming:
                 uploading: Any = channel.stream_unary(path)
-                await uploading(stream(), metadata=metadata, timeout=10)
+                await uploading(stream(), metadata=metadata, timeout=60)
             elif method.server_streaming:
                 downloading: Any = channel.unary_stream(path)
-                async for _ in downloading(body, metadata=metadata, timeout=10):
+                async for _ in downloading(body, metadata=metadata, timeout=60):
                     pass
             else:
                 unary: Any = channel.unary_unary(path)
-                await unary(body, metadata=metadata, timeout=10)
+                await unary(body, metadata=metadata, timeout=60)
         except grpc.aio.AioRpcError as error:
             return error
     return None
@@ -154,18 +189,18 @@ def test_every_served_method_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("service", "method"), PLANNED)
 async def test_a_planned_method_says_so(
-    admin: Mesh, service: str, method: MethodDescriptor
+    as_admin: Raw, service: str, method: MethodDescriptor
 ) -> None:
-    error = await call(admin, service, method, b"")
+    error = await call(as_admin, service, method, b"")
     assert error is not None
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
     assert reason_of(error) == "NOT_IMPLEMENTED"
 
 
 @pytest.mark.parametrize(("service", "method"), SERVED)
-async def test_without_a_token(admin: Mesh, service: str, method: MethodDescriptor) -> None:
+async def test_without_a_token(as_nobody: Raw, service: str, method: MethodDescriptor) -> None:
     body = request(method, UNKNOWN_RESOURCE.get(method.name, {}))
-    error = await call(admin, service, method, body, signed_in=False)
+    error = await call(as_nobody, service, method, body)
     if rule(method).public:
         assert error is None or error.code() is not grpc.StatusCode.UNAUTHENTICATED
         return
@@ -175,11 +210,11 @@ async def test_without_a_token(admin: Mesh, service: str, method: MethodDescript
 
 
 @pytest.mark.parametrize(("service", "method"), SERVED)
-async def test_with_the_wrong_role(user: Mesh, service: str, method: MethodDescriptor) -> None:
+async def test_with_the_wrong_role(as_user: Raw, service: str, method: MethodDescriptor) -> None:
     if rule(method).public or Role.ROLE_USER in rule(method).roles:
         pytest.skip("open to everybody who is signed in")
     error = await call(
-        user, service, method, request(method, UNKNOWN_RESOURCE.get(method.name, {}))
+        as_user, service, method, request(method, UNKNOWN_RESOURCE.get(method.name, {}))
     )
     assert error is not None
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
@@ -188,16 +223,16 @@ async def test_with_the_wrong_role(user: Mesh, service: str, method: MethodDescr
 
 @pytest.mark.parametrize(("service", "method"), SERVED)
 async def test_with_bytes_that_are_no_message(
-    admin: Mesh, service: str, method: MethodDescriptor
+    as_admin: Raw, service: str, method: MethodDescriptor
 ) -> None:
-    error = await call(admin, service, method, b"\xff\xff\xff")
+    error = await call(as_admin, service, method, b"\xff\xff\xff")
     assert error is not None
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert reason_of(error) == "MALFORMED_REQUEST"
 
 
 @pytest.mark.parametrize(("service", "method"), SERVED)
-async def test_with_a_bad_field(admin: Mesh, service: str, method: MethodDescriptor) -> None:
+async def test_with_a_bad_field(as_admin: Raw, service: str, method: MethodDescriptor) -> None:
     texts = [
         field.json_name
         for field in method.input_type.fields
@@ -206,7 +241,7 @@ async def test_with_a_bad_field(admin: Mesh, service: str, method: MethodDescrip
     if not texts:
         pytest.skip("no text in it")
     fields = UNKNOWN_RESOURCE.get(method.name, {}) | {texts[0]: "\x00"}
-    error = await call(admin, service, method, request(method, fields))
+    error = await call(as_admin, service, method, request(method, fields))
     assert error is not None
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert reason_of(error) in ("INVALID_FIELD", "INVALID_PAGE_TOKEN")
@@ -215,10 +250,12 @@ async def test_with_a_bad_field(admin: Mesh, service: str, method: MethodDescrip
 
 
 @pytest.mark.parametrize(("service", "method"), SERVED)
-async def test_about_what_is_not_there(admin: Mesh, service: str, method: MethodDescriptor) -> None:
+async def test_about_what_is_not_there(
+    as_admin: Raw, service: str, method: MethodDescriptor
+) -> None:
     if method.name in ABOUT_NOTHING:
         pytest.skip("about nothing in particular")
-    error = await call(admin, service, method, request(method, UNKNOWN_RESOURCE[method.name]))
+    error = await call(as_admin, service, method, request(method, UNKNOWN_RESOURCE[method.name]))
     assert error is not None
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert reason_of(error) == "RESOURCE_NOT_FOUND"

@@ -21,7 +21,7 @@ def buf_curl(*arguments: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
     return done.stdout
 

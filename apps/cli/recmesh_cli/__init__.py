@@ -1,0 +1,1 @@
+"""The command line of Recmesh, a client of `recmesh_client`."""

@@ -1,0 +1,1 @@
+"""What can be typed. Each module adds its commands to the app."""

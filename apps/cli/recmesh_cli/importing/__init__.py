@@ -1,0 +1,1 @@
+"""Rows to the catalog: a piece at a time, with what became of each."""
