@@ -82,5 +82,5 @@ bench-import: servers ## Measure ImportItems and ImportInteractions.
 	@$(BIN)/python -m localmesh exec --workers 0 -- $(BIN)/python -m bench.imports $(ARGS)
 
 .PHONY: bench-rank
-bench-rank: venv ## Measure the worker's ranking, alone: filters, histories, titles.
-	@$(BIN)/python -m bench.rank $(ARGS)
+bench-rank: venv ## Measure ranking, filters, titles and histories over tens of thousands of films.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m bench.rank $(ARGS)
