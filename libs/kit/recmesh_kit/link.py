@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from aio_pika import connect
+from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
@@ -111,10 +111,9 @@ class Link:
 
     async def _stay(self) -> None:
         """Connects, declares, and returns when the connection is lost."""
-        connection = await connect(
-            self._url, timeout=self._timeout, client_properties={"connection_name": self._name}
-        )
+        connection = Connection(self._url, client_properties={"connection_name": self._name})
         try:
+            await connection.connect(timeout=self._timeout)
             version = self._check(connection)
             for topology in self._topologies:
                 await amqp.declare(connection, topology, self._timeout)
@@ -130,7 +129,12 @@ class Link:
         finally:
             self.connection = None
             self._up.clear()
-            await amqp.close_quietly(connection)
+            try:
+                await amqp.close_quietly(connection)
+            finally:
+                # One that could not say goodbye counts as open, and would try again wherever it is collected. Without
+                # a transport it is closed at once.
+                await connection.close()
 
     def _check(self, connection: AbstractConnection) -> str:
         assert connection.transport is not None

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -485,3 +486,19 @@ async def test_a_broker_of_another_version_is_refused_at_start(
     with pytest.raises(UnsupportedBroker):
         async with Broker(proxy.url, name="test", timeout_seconds=TIMEOUT):
             pass
+
+
+async def test_a_broker_that_is_not_there_leaves_nothing_open() -> None:
+    async with Broker("amqp://guest:guest@127.0.0.1:1/", name="test", timeout_seconds=60) as broker:
+        assert not broker.connected
+    # Where no loop runs, a connection that counts as open still cannot close itself, and warns.
+    await asyncio.to_thread(gc.collect)
+
+
+async def test_a_lost_broker_leaves_nothing_open(amqp_url: str) -> None:
+    async with Proxy(amqp_url) as proxy:
+        async with Broker(proxy.url, name="test", timeout_seconds=60) as broker:
+            assert broker.connected
+            await proxy.shut()
+            await until(lambda: not broker.connected)
+        await asyncio.to_thread(gc.collect)
