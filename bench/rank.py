@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ HISTORY_MS = 20.0
 _CATALOG = "bench-rank"
 _DIMENSIONS = 384
 _WORDS = 4096
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 _RANKER = Ranker(ContentModel(), PopularityModel(), ["en"])
 
 
@@ -148,7 +148,7 @@ def _query(films: Sequence[IndexedItem], chance: random.Random, level: Diversity
             film.item,
             Interaction.TYPE_RATING,
             chance.choice([1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0]),
-            _NOW - timedelta(days=number),
+            _NOW - number * 86_400.0,
         )
         for number, film in enumerate(chance.sample(films, INTERACTIONS))
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import NamedTuple
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
@@ -26,10 +25,10 @@ class Event(NamedTuple):
         item: The item's id; the item may be unknown.
         type: An `Interaction.Type` number.
         value: The rating of a RATING, the share watched of a VIEW; None when it was not told.
-        time: When it happened.
+        time: When it happened, in Unix seconds.
     """
 
     item: str
     type: int
     value: float | None
-    time: datetime
+    time: float

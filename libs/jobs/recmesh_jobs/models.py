@@ -158,7 +158,7 @@ user_history = Table(
     Column("items", _texts, nullable=False),
     Column("types", ARRAY(SmallInteger), nullable=False),
     Column("event_values", ARRAY(Double), nullable=False),
-    Column("event_times", ARRAY(_time), nullable=False),
+    Column("event_times", ARRAY(Double), nullable=False, comment="Unix seconds"),
     Column("write_times", ARRAY(_time), nullable=False, comment="at the source"),
     PrimaryKeyConstraint("catalog", "user_id"),
 )

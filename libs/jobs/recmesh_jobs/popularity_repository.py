@@ -9,6 +9,9 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+BURIED = 5_000
+"""Likes that are buried in one statement."""
+
 Like = tuple[str, str]
 """An item's id and a person's."""
 
@@ -31,8 +34,9 @@ _REMEMBER = text(
     "RETURNING CASE WHEN xmax = 0 THEN item END"
 )
 _FORGET = text(
-    "DELETE FROM recommender.item_likes WHERE catalog = :catalog"
-    " AND (CAST(:before AS timestamptz) IS NULL OR write_time < :before) RETURNING item"
+    "DELETE FROM recommender.item_likes WHERE ctid = ANY(ARRAY("
+    "SELECT ctid FROM recommender.item_likes WHERE catalog = :catalog"
+    " AND (CAST(:before AS timestamptz) IS NULL OR write_time < :before) LIMIT :most)) RETURNING item"
 )
 _COUNT = text(
     "UPDATE recommender.item_index i SET popularity = i.popularity + v.people, seq = s.last_seq + v.place "
@@ -80,16 +84,23 @@ class PopularityRepository:
         )
         await self._count(catalog, Counter(item for item in new.scalars() if item is not None))
 
-    async def bury(self, catalog: str, before: datetime | None = None) -> None:
-        """Forgets who liked what in a catalog. Followers see the items anew.
+    async def bury(self, catalog: str, before: datetime | None = None) -> bool:
+        """Forgets who liked what in a catalog, `BURIED` likes of it. Followers see the items anew.
 
         Args:
             catalog: Its id.
             before: Only what was written before; None for all.
+
+        Returns:
+            Whether more may be left.
         """
         await self._hold(catalog)
-        gone = await self._session.execute(_FORGET, {"catalog": catalog, "before": before})
-        await self._count(catalog, {item: -n for item, n in Counter(gone.scalars()).items()})
+        found = await self._session.execute(
+            _FORGET, {"catalog": catalog, "before": before, "most": BURIED}
+        )
+        gone = found.scalars().all()
+        await self._count(catalog, {item: -n for item, n in Counter(gone).items()})
+        return len(gone) == BURIED
 
     async def _hold(self, catalog: str) -> None:
         here = {"catalog": catalog, "encoder": self._encoder}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, null, select, text, update
+from sqlalchemy import delete, func, null, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.job import Failure, Job
@@ -93,6 +93,7 @@ class JobRepository:
         session: str | None,
         before: UUID | None,
         limit: int,
+        most_bytes: int,
     ) -> list[Job]:
         """Jobs of a catalog, the newest first.
 
@@ -102,6 +103,8 @@ class JobRepository:
             session: Only this visit's; None for all.
             before: Only those older than this one; None from the newest on.
             limit: How many at the most.
+            most_bytes: Of answers, after which no more jobs are read. The one that goes beyond is among them, and of
+                more than one the first two.
         """
         query = (
             select(*_WITH_ANSWER)
@@ -112,10 +115,22 @@ class JobRepository:
         if user is not None:
             query = query.where(jobs.c.user_id == user)
         if session is not None:
-            query = query.where(jobs.c.session == session)
+            # The second condition is the one that its index has: from the first, whose value is told later, a plan
+            # for all values does not conclude it.
+            query = query.where(jobs.c.session == session, text("session <> ''"))
         if before is not None:
             query = query.where(jobs.c.id < before)
-        return [job_of(row) for row in await self._session.execute(query)]
+        page = query.subquery()
+        newest_first = page.c.id.desc()
+        size = func.coalesce(func.octet_length(page.c.answer), 0)
+        sized = select(
+            page,
+            func.row_number().over(order_by=newest_first).label("place"),
+            func.sum(size).over(order_by=newest_first, rows=(None, -1)).label("bytes_before"),
+        ).subquery()
+        fitting = or_(sized.c.place <= 2, sized.c.bytes_before <= most_bytes)
+        found = select(sized).where(fitting).order_by(sized.c.place)
+        return [job_of(row) for row in await self._session.execute(found)]
 
     async def count_unfinished(self, most: int) -> Unfinished:
         """How many jobs have not ended, counted up to `most`."""

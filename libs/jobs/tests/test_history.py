@@ -29,7 +29,7 @@ def did(
     person: str = "ada",
     written: int = 0,
 ) -> Happened:
-    return Happened(person, Event(item, kind, value, at(time)), at(written))
+    return Happened(person, Event(item, kind, value, at(time).timestamp()), at(written))
 
 
 async def add(database: Database, catalog: str, *happened: Happened) -> None:
@@ -138,14 +138,31 @@ async def test_writers_at_the_same_time_lose_nothing(database: Database, catalog
         assert len(await read(database, catalog, person)) == 10
 
 
-async def test_a_burial_forgets_all_of_one_catalog(database: Database, catalog: str) -> None:
+async def bury(
+    database: Database, catalog: str, before: dt.datetime | None = None
+) -> list[str | None]:
+    """Buries a catalog. Answers the last person of each statement."""
+    lasts: list[str | None] = [""]
+    while lasts[-1] is not None:
+        async with database.transaction() as session:
+            histories = HistoryRepository(session)
+            lasts.append(await histories.bury(catalog, before, after=lasts[-1]))
+    return lasts[1:]
+
+
+@pytest.mark.parametrize("before", [None, at(1)])
+async def test_a_burial_forgets_all_of_one_catalog_some_people_at_a_time(
+    database: Database, catalog: str, before: dt.datetime | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_repository, "BURIED", 2)
     other = f"{catalog}-2"
+    people = ["ada", "bob", "cid", "dan", "eve"]
     for one in (catalog, other):
-        await add(database, one, did("a"))
-    async with database.transaction() as session:
-        await HistoryRepository(session).bury(catalog)
-    assert await read(database, catalog) == ()
-    assert len(await read(database, other)) == 1
+        await add(database, one, *(did("a", person=person) for person in people))
+    assert await bury(database, catalog, before) == ["bob", "dan", "eve", None]
+    for person in people:
+        assert await read(database, catalog, person) == ()
+        assert len(await read(database, other, person)) == 1
 
 
 async def test_a_late_burial_spares_what_was_written_since(
@@ -154,7 +171,6 @@ async def test_a_late_burial_spares_what_was_written_since(
     # What happened long ago may be written late.
     await add(database, catalog, did("old", time=9, written=1), did("new", time=0, written=6))
     await add(database, catalog, did("old", person="bob", written=2))
-    async with database.transaction() as session:
-        await HistoryRepository(session).bury(catalog, at(5))
+    await bury(database, catalog, at(5))
     assert [event.item for event in await read(database, catalog)] == ["new"]
     assert await read(database, catalog, "bob") == ()

@@ -399,20 +399,52 @@ async def test_a_job_past_its_ttl_is_not_there(database: Database) -> None:
     assert await read(database, made) is None
 
 
+async def page(
+    database: Database,
+    *,
+    session: str | None = None,
+    before: Job | None = None,
+    limit: int = 9,
+    most_bytes: int = 1_000,
+) -> list[Job]:
+    async with database.transaction() as transaction:
+        return await JobRepository(transaction).page(
+            f"c{os.getpid()}",
+            user="pages",
+            session=session,
+            before=None if before is None else before.id,
+            limit=limit,
+            most_bytes=most_bytes,
+        )
+
+
 async def test_pages_go_from_the_newest_on(database: Database) -> None:
     made = [job(user="pages", session="a" if n % 2 else "b") for n in range(5)]
     await stored(database, *made)
-    newest_first = [j.id for j in reversed(made)]
+    first = await page(database, limit=3)
+    rest = await page(database, before=first[-1], limit=3)
+    assert [j.id for j in (*first, *rest)] == [j.id for j in reversed(made)]
+    assert [j.id for j in await page(database, session="a")] == [made[3].id, made[1].id]
+    for one in made:
+        await delete(database, one)
+
+
+async def test_long_answers_are_not_read_beyond_a_page(database: Database) -> None:
+    made = [job(user="pages") for _ in range(5)]
+    await stored(database, *made)
     async with database.transaction() as session:
-        repository = JobRepository(session)
-        first = await repository.page(
-            made[0].catalog, user="pages", session=None, before=None, limit=3
+        await session.execute(
+            text("UPDATE recommender.jobs SET state = 3, answer = :answer WHERE user_id = 'pages'"),
+            {"answer": b"x" * 100},
         )
-        rest = await repository.page(
-            made[0].catalog, user="pages", session=None, before=first[-1].id, limit=3
-        )
-        visit = await repository.page(
-            made[0].catalog, user="pages", session="a", before=None, limit=9
-        )
-    assert [j.id for j in (*first, *rest)] == newest_first
-    assert [j.id for j in visit] == [made[3].id, made[1].id]
+    newest_first = [replace(j, state=State.SUCCEEDED, answer=b"x" * 100) for j in reversed(made)]
+    # As many as fit, the next one, and so always two.
+    for most_bytes, read_ in ((1, 2), (99, 2), (250, 3), (1_000, 5)):
+        assert await page(database, most_bytes=most_bytes) == newest_first[:read_]
+    for one in made:
+        await delete(database, one)
+
+
+async def delete(database: Database, job: Job) -> None:
+    async with database.transaction() as session:
+        assert await JobRepository(session).delete(job.id)

@@ -2,6 +2,9 @@ import asyncio
 import datetime as dt
 from collections.abc import Iterable
 
+import pytest
+
+from recmesh_jobs import popularity_repository
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.items import IndexedItem
 from recmesh_jobs.popularity_repository import PopularityRepository
@@ -19,9 +22,14 @@ async def like(
         await PopularityRepository(session, ENCODER).add(catalog, dict.fromkeys(likes, written))
 
 
-async def bury(database: Database, catalog: str, before: dt.datetime | None = None) -> None:
-    async with database.transaction() as session:
-        await PopularityRepository(session, ENCODER).bury(catalog, before)
+async def bury(database: Database, catalog: str, before: dt.datetime | None = None) -> int:
+    """Buries likes. Answers in how many transactions."""
+    turns, more = 0, True
+    while more:
+        turns += 1
+        async with database.transaction() as session:
+            more = await PopularityRepository(session, ENCODER).bury(catalog, before)
+    return turns
 
 
 async def index(
@@ -123,6 +131,19 @@ async def test_nobody_likes_what_was_buried(database: Database) -> None:
     assert set(await since(database, catalog, seen)) == {"a", "b"}
     await like(database, catalog, ("a", "ada"))
     assert (await popularity(database, catalog))["a"] == 1
+
+
+async def test_likes_are_buried_some_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(popularity_repository, "BURIED", 2)
+    catalog = str(uuid7())
+    await index(database, catalog, ["a", "b"])
+    await like(database, catalog, *((item, f"p{n}") for item in "ab" for n in range(3)))
+    await like(database, f"{catalog}-2", ("a", "ada"))
+    assert await bury(database, catalog) == 4
+    assert await popularity(database, catalog) == {"a": 0, "b": 0}
+    assert await bury(database, f"{catalog}-2") == 1
 
 
 async def test_a_late_burial_spares_who_liked_it_since(database: Database) -> None:

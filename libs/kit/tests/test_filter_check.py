@@ -139,6 +139,13 @@ def test_number_of_comparisons_is_bounded() -> None:
     assert caught.value.metadata == {"column": str(len(most) + 2)}
 
 
+def test_a_value_without_a_field_is_a_comparison_with_each_field() -> None:
+    most = MAX_COMPARISONS // len(ITEMS.anywhere)
+    assert read(" ".join(["*x*"] * most), ITEMS)
+    with pytest.raises(InvalidArgument, match="more than 100"):
+        read(" ".join(["*x*"] * (most + 1)), ITEMS)
+
+
 def test_folding_forgets_case_and_how_accents_are_encoded() -> None:
     assert fold("STRASSE") == fold("straße")
     assert fold("AME\u0301LIE") == fold("amélie") != fold("amelie")

@@ -17,6 +17,9 @@ from recmesh_kit.validation import validate
 from recmesh_recommender import converters
 from recmesh_recommender.orders import Order
 
+MOST_BYTES = 7 * 512 * 1024
+"""Of a batch. The answer repeats the queries, adds some 300 bytes a row, and has to fit into a message as well: 4 MiB
+is the default here and at the callers."""
 _MOST_TEXT = 512
 """Characters of an error's texts, so that a thousand errors are no large answer."""
 
@@ -37,7 +40,14 @@ class Rows:
 
 
 def sort_out(request: BatchCreateRecommendationsRequest) -> Rows:
-    """Tells the good rows from the bad ones."""
+    """Tells the good rows from the bad ones.
+
+    Raises:
+        InvalidArgument: They are too long together.
+    """
+    if request.ByteSize() > MOST_BYTES:
+        message = f"are longer than {MOST_BYTES:,} bytes together: send fewer in a call"
+        raise InvalidArgument([Violation("requests", message)])
     rows = Rows()
     for place, row in enumerate(request.requests):
         try:

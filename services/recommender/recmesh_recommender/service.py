@@ -151,7 +151,14 @@ class RecommendationService:
         return job
 
     async def page(
-        self, catalog: str, *, user: str, session: str, before: UUID | None, limit: int
+        self,
+        catalog: str,
+        *,
+        user: str,
+        session: str,
+        before: UUID | None,
+        limit: int,
+        most_bytes: int,
     ) -> Sequence[Job]:
         """Jobs of a catalog that the caller may see, the newest first.
 
@@ -161,6 +168,7 @@ class RecommendationService:
             session: Only this visit's; empty for all.
             before: Only those older than this one.
             limit: How many at the most.
+            most_bytes: As `JobRepository.page`.
 
         Raises:
             NotFound: The catalog.
@@ -172,7 +180,12 @@ class RecommendationService:
             user = caller.id
         async with self._database.transaction() as transaction:
             return await JobRepository(transaction).page(
-                catalog, user=user or None, session=session or None, before=before, limit=limit
+                catalog,
+                user=user or None,
+                session=session or None,
+                before=before,
+                limit=limit,
+                most_bytes=most_bytes,
             )
 
     async def watch(self, catalog: str, id: str) -> AsyncGenerator[Job]:  # noqa: A002 - what it is

@@ -67,13 +67,18 @@ class RecommenderServicer(RecommenderServiceServicer):
             session=request.session,
             before=_id(cursor[0]) if cursor else None,
             limit=size + 1,
+            most_bytes=MAX_PAGE_BYTES,
         )
         answer = pb.ListRecommendationsResponse()
+        length = 0
         for job in jobs[:size]:
             message = converters.recommendation(job)
-            if answer.recommendations and answer.ByteSize() + message.ByteSize() > MAX_PAGE_BYTES:
+            length += message.ByteSize()
+            if answer.recommendations and length > MAX_PAGE_BYTES:
                 break
             answer.recommendations.append(message)
+            # A page of long answers takes a while: other calls have their turn.
+            await asyncio.sleep(0)
         listed = len(answer.recommendations)
         if listed < len(jobs):
             answer.next_page_token = paging.encode([str(jobs[listed - 1].id)], *scope)

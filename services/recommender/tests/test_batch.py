@@ -15,6 +15,7 @@ from recmesh_jobs.topology import BULK
 from recmesh_kit import testing
 from recmesh_kit.database import Database
 from recmesh_kit.testing import bearer
+from recmesh_recommender.rows import MOST_BYTES
 from services.recommender.tests.conftest import (
     ALIEN,
     ANN,
@@ -179,3 +180,16 @@ async def test_a_row_has_a_day_unless_it_says_otherwise(replica: Replica) -> Non
     plain, hasty = (await replica.batch([row(), row(deadline=soon)])).recommendations
     day = plain.deadline.ToDatetime(dt.UTC) - plain.create_time.ToDatetime(dt.UTC)
     assert (day, hasty.deadline) == (dt.timedelta(days=1), soon)
+
+
+async def test_a_batch_whose_answer_would_be_too_long_is_refused_before_it_is_stored(
+    replica: Replica,
+) -> None:
+    names = [f"{FILMS}/items/{n:04}{'x' * 100}" for n in range(1000)]
+    long = Query(title="alien", exclude_items=names)
+    most = (MOST_BYTES - 1_000) // (long.ByteSize() + 20)
+    short = 1_000 - most - 1
+    fitting = [row(long)] * most + [row()] * short
+    assert len((await replica.batch(fitting)).recommendations) == most + short
+    call = replica.batch([*fitting, row(long)])
+    assert await failure(call) == "INVALID_ARGUMENT INVALID_FIELD requests"

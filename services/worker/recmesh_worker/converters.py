@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, timedelta
 from functools import lru_cache
 
@@ -46,8 +47,8 @@ _REASONS = {
 }
 
 
-_DIVERSITIES = {
-    Query.DIVERSITY_UNSPECIFIED: Diversity.NONE,
+_DIVERSITIES: Mapping[int, Diversity | None] = {
+    Query.DIVERSITY_UNSPECIFIED: None,
     Query.DIVERSITY_NONE: Diversity.NONE,
     Query.DIVERSITY_LOW: Diversity.LOW,
     Query.DIVERSITY_MEDIUM: Diversity.MEDIUM,
@@ -173,7 +174,7 @@ def happened(interaction: Interaction) -> Happened:
         _last_id(interaction.item),
         interaction.type,
         value,
-        interaction.event_time.ToDatetime(UTC),
+        interaction.event_time.ToNanoseconds() / 1e9,
     )
     return Happened(interaction.user, event, interaction.create_time.ToDatetime(UTC))
 

@@ -4,12 +4,16 @@ encoder.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from recmesh_jobs.history_repository import HistoryRepository
+from recmesh_jobs.history_repository import Happened, HistoryRepository
 from recmesh_jobs.popularity_repository import PopularityRepository
 from recmesh_kit.broker import Delivery
 from recmesh_kit.database import Database
@@ -18,8 +22,11 @@ from recmesh_worker.changes import Happenings
 
 log = structlog.get_logger()
 
-CHUNK = 4_000
-"""Events that are merged in one statement."""
+PEOPLE = 50
+"""People whose histories are merged in one statement. All that is kept of them is read and sorted, whoever did how
+little now, and a statement has its limit."""
+LIKES = 4_000
+"""Likes that are counted in one transaction."""
 
 
 class CatalogSource(Protocol):
@@ -54,13 +61,16 @@ class Historian:
 
     async def _apply(self, changes: Happenings) -> None:
         for catalog, happened in changes.happened.items():
-            for start in range(0, len(happened), CHUNK):
+            for some in _some_people(happened):
                 async with self._database.transaction() as session:
-                    await HistoryRepository(session).add(catalog, happened[start : start + CHUNK])
+                    await HistoryRepository(session).add(catalog, some)
         # In transactions of their own: they wait for who writes items, the histories for nobody.
         for catalog, likes in changes.likes.items():
-            async with self._database.transaction() as session:
-                await PopularityRepository(session, self._encoder).add(catalog, likes)
+            told = list(likes.items())
+            for start in range(0, len(told), LIKES):
+                async with self._database.transaction() as session:
+                    popularity = PopularityRepository(session, self._encoder)
+                    await popularity.add(catalog, dict(told[start : start + LIKES]))
         # At last: what was told before the deletion goes with it, and what was written since is spared.
         for catalog in changes.deleted:
             await self._bury(catalog)
@@ -68,11 +78,32 @@ class Historian:
     async def _bury(self, catalog: str) -> None:
         """Forgets what happened in a catalog that is gone. One of the same name may be there again by now: what was
         written since it was made stays.
+
+        It may hold millions of events: some are forgotten in each transaction.
         """
+        last: str | None = ""
+        while last is not None:
+            async with self._alone(catalog) as (session, since):
+                last = await HistoryRepository(session).bury(catalog, since, after=last)
+        more = True
+        while more:
+            async with self._alone(catalog) as (session, since):
+                more = await PopularityRepository(session, self._encoder).bury(catalog, since)
+        log.info("histories buried", catalog=catalog)
+
+    @asynccontextmanager
+    async def _alone(self, catalog: str) -> AsyncIterator[tuple[AsyncSession, datetime | None]]:
+        """A transaction in which nobody else adds to the catalog, and when that was made, if it is there."""
         async with self._database.transaction() as session:
-            histories = HistoryRepository(session)
-            await histories.hold_alone(catalog)
-            since = await self._source.create_time(catalog)
-            await histories.bury(catalog, since)
-            await PopularityRepository(session, self._encoder).bury(catalog, since)
-        log.info("histories buried", catalog=catalog, since=since)
+            await HistoryRepository(session).hold_alone(catalog)
+            yield session, await self._source.create_time(catalog)
+
+
+def _some_people(happened: Iterable[Happened]) -> Iterator[list[Happened]]:
+    """All of it, so many people at once."""
+    by_person: defaultdict[str, list[Happened]] = defaultdict(list)
+    for one in happened:
+        by_person[one.person].append(one)
+    told = list(by_person.values())
+    for start in range(0, len(told), PEOPLE):
+        yield [one for some in told[start : start + PEOPLE] for one in some]

@@ -47,7 +47,7 @@ def test_every_seed_is_understood(
 ) -> None:
     found = asked(query)
     assert (found.kind, found.seed, found.items) == (kind, seed, items)
-    assert (found.diversity, found.filter, found.include_seen) == (Diversity.NONE, None, False)
+    assert (found.diversity, found.filter, found.include_seen) == (None, None, False)
 
 
 def test_the_conditions_go_along() -> None:

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -6,11 +6,11 @@ from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh_jobs.history import Event
 from recmesh_worker.engine.history import known, opinions
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
 
 def event(item: str, kind: int, value: float | None = None, *, days: float = 0) -> Event:
-    return Event(item, kind, value, NOW - timedelta(days=days))
+    return Event(item, kind, value, NOW - days * 86_400)
 
 
 def strengths(*events: Event) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from recmesh_worker.models.content import ContentModel
 from recmesh_worker.models.popularity import PopularityModel
 
 D = 8
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 MOST = 90
 IDS = [f"film {n}" for n in range(MOST)]
 RANKER = Ranker(ContentModel(), PopularityModel(), ["en"])
@@ -84,7 +84,7 @@ events = st.builds(
     st.sampled_from([*IDS, "unknown"]),
     st.sampled_from([kind for kind in Interaction.Type.values() if kind]),
     st.none() | st.floats(0, 5),
-    st.integers(0, 2_000).map(lambda days: NOW - timedelta(days=days)),
+    st.integers(0, 2_000).map(lambda days: NOW - days * 86_400.0),
 )
 
 
@@ -103,7 +103,7 @@ def queries(draw: st.DrawFn) -> EngineQuery:
         include_seen=draw(st.booleans()),
         filter=None if text is None else read(text, ITEMS),
         strict_filter=draw(st.booleans()),
-        diversity=draw(st.sampled_from(Diversity)),
+        diversity=draw(st.sampled_from((None, *Diversity))),
     )
 
 

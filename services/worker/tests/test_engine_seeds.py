@@ -1,19 +1,19 @@
 """Baskets and histories as seeds, from the query to the answer."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh_jobs.history import Event
 from recmesh_worker.engine.memory import CatalogMemory
-from recmesh_worker.engine.query import Answer, Fallback, Reason, ReasonKind, SeedKind
+from recmesh_worker.engine.query import Answer, Diversity, Fallback, Reason, ReasonKind, SeedKind
 from recmesh_worker.engine.rank import Ranker
 from recmesh_worker.models.content import ContentModel
 from recmesh_worker.models.popularity import PopularityModel
 from services.worker.tests.engine_items import CRIME, LOVE, SPACE, ask, catalog, film, names
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 ALL = {
     "alien", "event horizon", "gravity", "heat", "casino", "ronin", "amelie", "before sunrise",
     "unembedded",
@@ -31,7 +31,7 @@ def ranker() -> Ranker:
 
 
 def did(item: str, kind: int = Interaction.TYPE_LIKE, *, days: float = 0) -> Event:
-    return Event(item, kind, None, NOW - timedelta(days=days))
+    return Event(item, kind, None, NOW - days * 86_400)
 
 
 def for_you(ranker: Ranker, memory: CatalogMemory, *events: Event, **fields: object) -> Answer:
@@ -162,6 +162,14 @@ def test_what_someone_new_gets_is_varied(ranker: Ranker, memory: CatalogMemory) 
     assert names(answer)[0] == "casino"
     assert "gravity" in names(answer)
     assert len({name for name in names(answer) if name.startswith("crime")}) <= 1
+
+
+def test_someone_new_who_asks_for_no_diversity_gets_none(
+    ranker: Ranker, memory: CatalogMemory
+) -> None:
+    memory.apply([film(f"crime {n}", 20 + n, CRIME, popularity=8.0 - n / 10) for n in range(5)])
+    answer = for_you(ranker, memory, limit=3, diversity=Diversity.NONE)
+    assert names(answer) == ["casino", "crime 0", "crime 1"]
 
 
 def test_what_was_seen_is_not_answered_whatever_the_seed(

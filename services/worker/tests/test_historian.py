@@ -1,5 +1,6 @@
 import asyncio
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh_jobs.history import Event
-from recmesh_jobs.history_repository import HistoryRepository
+from recmesh_jobs.history_repository import Happened, HistoryRepository
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.messages import timestamp
 from recmesh_kit.database import Database
@@ -98,8 +99,8 @@ async def test_what_people_did_is_known_without_an_encoder(histories: Histories)
         histories.told(did("ada", "heat", LIKE, time=2)),
     )
     assert await histories.of("ada") == (
-        Event("heat", LIKE, None, at(2)),
-        Event("alien", RATING, 4.5, at(1)),
+        Event("heat", LIKE, None, at(2).timestamp()),
+        Event("alien", RATING, 4.5, at(1).timestamp()),
     )
     assert await histories.items_of("bob") == ["heat"]
     assert not histories.encoder.loaded
@@ -110,7 +111,7 @@ async def test_a_message_that_comes_twice_or_late_changes_nothing(histories: His
     new = histories.told(histories.did("ada", "alien", RATING, time=2, value=5))
     await histories.tell(new, new)
     await histories.tell(old)
-    assert await histories.of("ada") == (Event("alien", RATING, 5, at(2)),)
+    assert await histories.of("ada") == (Event("alien", RATING, 5, at(2).timestamp()),)
 
 
 async def test_people_who_like_something_are_counted_once(histories: Histories) -> None:
@@ -137,6 +138,27 @@ async def test_what_says_no_liking_does_not_count(
     await put(histories.database, histories.encoder, indexed(histories.catalog, "alien"))
     await histories.tell(histories.told(histories.did("ada", "alien", kind)))
     assert await histories.popularity() == {"alien": 0}
+
+
+async def test_few_people_are_merged_at_once(
+    histories: Histories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged: list[set[str]] = []
+    add = HistoryRepository.add
+
+    async def noted(self: HistoryRepository, catalog: str, happened: Collection[Happened]) -> None:
+        merged.append({one.person for one in happened})
+        await add(self, catalog, happened)
+
+    monkeypatch.setattr(HistoryRepository, "add", noted)
+    monkeypatch.setattr("recmesh_worker.historian.PEOPLE", 2)
+    people = [f"p{n}" for n in range(5)]
+    await histories.tell(
+        *(histories.told(*(histories.did(one, item) for one in people)) for item in ("a", "b"))
+    )
+    assert merged == [{"p0", "p1"}, {"p2", "p3"}, {"p4"}]
+    for one in people:
+        assert sorted(await histories.items_of(one)) == ["a", "b"]
 
 
 async def test_a_deleted_catalog_leaves_no_history_and_no_likes(histories: Histories) -> None:

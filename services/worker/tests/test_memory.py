@@ -5,6 +5,7 @@ import pytest
 
 from recmesh_jobs.items import IndexedItem, Vector
 from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.titles import Resolution
 
 D = 8
 
@@ -132,6 +133,28 @@ def test_what_many_like_on_a_scale_of_its_own(memory: CatalogMemory) -> None:
     np.testing.assert_allclose(memory.liked(), [0, 0.5, 1, 0], atol=1e-6)
     memory.apply([item("few", 5, popularity=99.0)])
     np.testing.assert_allclose(memory.liked(), [0, 1, 1, 0], atol=1e-6)
+
+
+def test_a_title_is_resolved_once_until_something_changes(
+    memory: CatalogMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.apply([item("Alien", 1)])
+    asked: list[str] = []
+    resolve = memory.titles.resolve
+
+    def noted(title: str) -> Resolution | None:
+        asked.append(title)
+        return resolve(title)
+
+    monkeypatch.setattr(memory.titles, "resolve", noted)
+    for _ in range(2):
+        found = memory.resolve("alein")
+        assert found is not None
+        assert found.item == "Alien"
+        assert memory.resolve("Heat") is None
+    assert asked == ["alein", "Heat"]
+    memory.apply([item("Heat", 2)])
+    assert memory.resolve("Heat") is not None
 
 
 def test_centred_vectors_have_unit_length_or_none(memory: CatalogMemory) -> None:

@@ -170,7 +170,7 @@ def _history() -> None:
         sa.Column("items", _texts, nullable=False),
         sa.Column("types", pg.ARRAY(sa.SmallInteger), nullable=False),
         sa.Column("event_values", pg.ARRAY(sa.Double), nullable=False),
-        sa.Column("event_times", pg.ARRAY(_time), nullable=False),
+        sa.Column("event_times", pg.ARRAY(sa.Double), nullable=False, comment="Unix seconds"),
         sa.Column("write_times", pg.ARRAY(_time), nullable=False, comment="at the source"),
         sa.PrimaryKeyConstraint("catalog", "user_id"),
         schema=SCHEMA,

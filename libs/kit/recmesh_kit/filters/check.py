@@ -23,7 +23,7 @@ from recmesh_kit.filters.tree import (
 from recmesh_kit.filters.values import read_text, read_value
 
 MAX_COMPARISONS = 100
-"""Comparisons in a filter."""
+"""Comparisons in a filter. A value without a field is one with each field that it is looked for in."""
 
 _EQUALITY = ("=", "!=", ":")
 _ALL = (*_EQUALITY, "<", "<=", ">", ">=")
@@ -72,14 +72,14 @@ class _Checker:
             case Not(part):
                 return Not(self.check(part))
             case Bare(value):
-                self._count(value.column)
+                self._count(value.column, max(1, len(self._schema.anywhere)))
                 return self._anywhere(value)
             case Restriction():
                 self._count(tree.value.column)
                 return self._restriction(tree)
 
-    def _count(self, column: int) -> None:
-        self._seen += 1
+    def _count(self, column: int, comparisons: int = 1) -> None:
+        self._seen += comparisons
         if self._seen > MAX_COMPARISONS:
             raise invalid(f"more than {MAX_COMPARISONS} comparisons", column)
 

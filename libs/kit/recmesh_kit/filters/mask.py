@@ -174,14 +174,18 @@ def _pattern(condition: Match) -> Callable[[str], bool]:
 def _rows(texts: Texts, columns: Columns, wanted: Callable[[str], bool]) -> Mask:
     """The rows where a text occurs that is wanted."""
     chosen = np.fromiter((wanted(text) for text in texts.codes), np.bool_, len(texts.codes))
-    return _marked(columns, texts.row[chosen[texts.code]])
+    return _marked(columns, texts.row[_places(chosen[texts.code])])
 
 
 def _rows_of(texts: Texts, columns: Columns, text: str) -> Mask:
     """The rows where this text occurs."""
     code = texts.codes.get(text, -1)
-    # By places: choosing few of many by a mask takes several times as long.
-    return _marked(columns, texts.row[np.flatnonzero(texts.code == code)])
+    return _marked(columns, texts.row[_places(texts.code == code)])
+
+
+def _places(mask: Mask) -> NDArray[np.intp]:
+    """Where a mask is true: to choose by places is up to four times as fast as by the mask."""
+    return np.flatnonzero(mask)
 
 
 def _marked(columns: Columns, rows: NDArray[np.int64]) -> Mask:

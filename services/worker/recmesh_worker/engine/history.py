@@ -63,7 +63,7 @@ def opinions(history: Sequence[Event]) -> dict[str, Opinion]:
                 implied[event.item] = strength, event
     newest = max((event.time for event in history), default=None)
     return {
-        item: Opinion(strength, strength * _faded(event, newest.timestamp()))
+        item: Opinion(strength, strength * _faded(event, newest))
         for item, (strength, event) in (implied | stated).items()
         if newest is not None and abs(strength) >= _NEUTRAL
     }
@@ -89,4 +89,4 @@ def _rater(history: Sequence[Event]) -> Callable[[float], float]:
 
 
 def _faded(event: Event, newest: float) -> float:
-    return float(0.5 ** ((newest - event.time.timestamp()) / HALF_LIFE_SECONDS))
+    return float(0.5 ** ((newest - event.time) / HALF_LIFE_SECONDS))

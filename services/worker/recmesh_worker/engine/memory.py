@@ -16,11 +16,12 @@ from recmesh_jobs.items import IndexedItem
 from recmesh_worker.engine.centring import Centring
 from recmesh_worker.engine.filter import Filters
 from recmesh_worker.engine.row import Row
-from recmesh_worker.engine.titles import TitleIndex
+from recmesh_worker.engine.titles import Resolution, TitleIndex
 
 _Number = TypeVar("_Number", bound=np.generic)
 
 _FIRST_CAPACITY = 256
+_RESOLVED = 256  # typed titles that are remembered
 _BYTES_PER_ITEM = 4_000  # metadata and titles of a film, measured with tracemalloc
 
 
@@ -36,6 +37,7 @@ class CatalogMemory:
         self.dimensions = dimensions
         self.lock = threading.RLock()
         self.titles = TitleIndex()
+        self._resolved: dict[str, Resolution | None] = {}
         self.last_seq = 0
         self._rows: list[Row | None] = []
         self._row_of: dict[str, int] = {}
@@ -94,6 +96,15 @@ class CatalogMemory:
             raise KeyError(row)
         return found
 
+    def resolve(self, title: str) -> Resolution | None:
+        """As `TitleIndex.resolve`. Remembered until something changes: each title of a batch is
+        asked for twice, at first to see which ones need the encoder."""
+        if title not in self._resolved:
+            if len(self._resolved) == _RESOLVED:
+                self._resolved.clear()
+            self._resolved[title] = self.titles.resolve(title)
+        return self._resolved[title]
+
     def apply(self, items: Sequence[IndexedItem]) -> int:
         """Take over changed items and tombstones; returns how many changed anything.
 
@@ -108,6 +119,7 @@ class CatalogMemory:
         with self.lock:
             changed = [self._apply(item) for item in items]
             self._popular = self._liked = None
+            self._resolved.clear()
             return sum(changed)
 
     def cosines(

@@ -55,7 +55,7 @@ class EngineQuery:
 
     `history` is what the person did, the newest first: the seed of HISTORY, and what they have seen for all, which is
     not answered unless `include_seen`. `filter` says which items may be answered; unless `strict_filter`, it is
-    relaxed when it leaves too few.
+    relaxed when it leaves too few. `diversity` None is left to the engine: NONE, and MEDIUM for someone new.
     """
 
     kind: SeedKind
@@ -68,7 +68,7 @@ class EngineQuery:
     include_seen: bool = False
     filter: Condition | None = None
     strict_filter: bool = False
-    diversity: Diversity = Diversity.NONE
+    diversity: Diversity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from recmesh_worker.engine.tastes import MOST_DISLIKES, MOST_LIKES, Tastes
 from recmesh_worker.engine.titles import Resolution
 
 # How much it counts that many like an item: the less is known of a person, the more.
-_POPULAR_NEW, _POPULAR_KNOWN = 0.6, 0.3
+_POPULAR_NEW, _POPULAR_KNOWN = 0.6, 0.15
 
 
 @dataclass(slots=True)
@@ -49,13 +49,13 @@ def titles_to_encode(batch: Sequence[EngineQuery], memory: CatalogMemory) -> lis
         return [
             place
             for place, query in enumerate(batch)
-            if query.kind is SeedKind.TITLE and memory.titles.resolve(query.seed) is None
+            if query.kind is SeedKind.TITLE and memory.resolve(query.seed) is None
         ]
 
 
 def plan(query: EngineQuery, memory: CatalogMemory) -> Plan:
     """Find what a query starts from. What is unknown, or hidden, starts from nothing."""
-    made = Plan(query, Fallback.POPULAR, query.diversity)
+    made = Plan(query, Fallback.POPULAR, query.diversity or Diversity.NONE)
     match query.kind:
         case SeedKind.TITLE | SeedKind.ITEM:
             _from_item(made, memory)
@@ -105,7 +105,7 @@ def _from_items(plan: Plan, memory: CatalogMemory) -> None:
 
 
 def _from_history(plan: Plan, memory: CatalogMemory) -> None:
-    """Start from what the person likes. Someone new gets what is popular, and varied."""
+    """Start from what the person likes. Someone new gets what is popular, varied unless asked otherwise."""
     likes: list[tuple[float, int]] = []
     dislikes: list[tuple[float, int]] = []
     strengths = 0.0
@@ -121,7 +121,7 @@ def _from_history(plan: Plan, memory: CatalogMemory) -> None:
     if not plan.query.include_seen:
         plan.banned = [row for _, row in likes]
     if not likes:
-        plan.diversity = max(plan.diversity, Diversity.MEDIUM)
+        plan.diversity = plan.query.diversity or Diversity.MEDIUM
         return
     plan.confidence = known(strengths)
     popularity = _POPULAR_NEW + plan.confidence * (_POPULAR_KNOWN - _POPULAR_NEW)
@@ -156,7 +156,7 @@ def _doubles(rows: Iterable[int], memory: CatalogMemory) -> list[int]:
 
 def _resolve(query: EngineQuery, memory: CatalogMemory) -> Resolution | None:
     if query.kind is SeedKind.TITLE:
-        return memory.titles.resolve(query.seed)
+        return memory.resolve(query.seed)
     row = memory.row_of(query.seed)
     if row is None or not memory.visible[row]:
         return None

@@ -20,10 +20,15 @@ six interests (k-means), popularity 0.3      21.2 %   0.046
 ten nearest likes, popularity 0.3            30.7 %   0.073
 the same, dislikes 0.2                       32.0 %   0.074
 the same, dislikes 1                         28.1 %   0.060
-as it is here, from the pool of candidates   32.5 %   0.073
+the same, of candidates, with what is shared 32.5 %   0.073
 the same, without what is shared             31.4 %   0.070
 the same, all of what is shared              29.3 %   0.068
+as it is here: popularity 0.15               30.2 %   0.070
+popularity 0.1                               28.6 %   0.067
 ============================================ ======== =====
+
+The films that hit most are those that everybody knows: with popularity 0.3, 86 % of what is answered
+is among the hundred most popular of the 6,334; with 0.15, 71 %. That is worth two hits in a hundred.
 
 Of two or four likes, half of them with more popularity (0.6, 0.45) hit as often as all of them with
 0.3 (24 and 27 %).

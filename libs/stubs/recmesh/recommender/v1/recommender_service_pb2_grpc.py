@@ -181,7 +181,8 @@ class RecommenderServiceServicer:
         and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
         and those that do not fit (TOO_MANY_JOBS), are reported.
 
-        Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
+        Errors: NOT_FOUND for the catalog; INVALID_ARGUMENT (INVALID_FIELD) when the rows are over 3.5 MiB together;
+        RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -95,7 +95,8 @@ class RecommenderServiceStub:
     and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
     and those that do not fit (TOO_MANY_JOBS), are reported.
 
-    Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
+    Errors: NOT_FOUND for the catalog; INVALID_ARGUMENT (INVALID_FIELD) when the rows are over 3.5 MiB together;
+    RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
     """
 
 @_typing.type_check_only
@@ -163,7 +164,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
     and those that do not fit (TOO_MANY_JOBS), are reported.
 
-    Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
+    Errors: NOT_FOUND for the catalog; INVALID_ARGUMENT (INVALID_FIELD) when the rows are over 3.5 MiB together;
+    RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
     """
 
 class RecommenderServiceServicer:
@@ -273,7 +275,8 @@ class RecommenderServiceServicer:
         and take up a share of what is admitted; the rest is kept for those. Good rows are stored, as many as fit; bad ones,
         and those that do not fit (TOO_MANY_JOBS), are reported.
 
-        Errors: NOT_FOUND for the catalog; RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
+        Errors: NOT_FOUND for the catalog; INVALID_ARGUMENT (INVALID_FIELD) when the rows are over 3.5 MiB together;
+        RESOURCE_EXHAUSTED (TOO_MANY_JOBS) when not one fits.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
