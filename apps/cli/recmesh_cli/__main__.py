@@ -11,6 +11,8 @@ from recmesh_cli.app import app
 
 def main() -> NoReturn:
     """Runs a command; what goes wrong becomes a line on standard error and an exit code."""
+    # What goes wrong is told in a line; gRPC would log some of it, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         try:
             app()

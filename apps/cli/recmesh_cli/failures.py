@@ -37,11 +37,7 @@ def line_and_code(error: Exception) -> tuple[str, int] | None:
 
 
 def _line(error: sdk.RecmeshError) -> str:
-    if isinstance(error, sdk.Unavailable) and not error.request_id:
-        # No service said this, but the transport.
-        said = [f"A service cannot be reached ({error.message})."]
-    else:
-        said = [_sentence(error.message)]
+    said = [_sentence(error.message)]
     fields = [f"{field.field}: {field.message}" for field in error.fields]
     # Where the message is made of the fields, they are not said twice.
     if fields and not all(field in error.message for field in fields):

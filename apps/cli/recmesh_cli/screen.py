@@ -6,13 +6,16 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WIDE = 1000
+_IDS_SHARE = 0.6
 
 
 def clean(text: str) -> str:
@@ -29,6 +32,12 @@ def out() -> Console:
 def err() -> Console:
     """For progress, hints and errors."""
     return Console(highlight=False, markup=False, emoji=False, stderr=True)
+
+
+def ids(table: Table, found: Sequence[str]) -> None:
+    """Adds the column of ids. They are to be copied, and stay whole if they leave room for the rest."""
+    whole = max(map(len, found), default=0) <= out().width * _IDS_SHARE
+    table.add_column("item", overflow="fold", style="dim", no_wrap=whole)
 
 
 def say(text: str) -> None:

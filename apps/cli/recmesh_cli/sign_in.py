@@ -15,8 +15,6 @@ from recmesh_client import ApiKey, Client, Token, Unauthenticated
 
 KEY_VARIABLE = "RECMESH_API_KEY"
 _EARLY_SECONDS = 60.0
-_RENEW = "renew"
-"""Stands in the place of an access token, so that the client fetches one by the refresh token."""
 
 
 class Session:
@@ -79,8 +77,7 @@ def renewed(connection: Connection, store: Store) -> SignIn:
         # Another command may have been faster.
         kept = _kept(store, target)
         if _due(kept):
-            with connection.client(Token(_RENEW, kept.refresh_token)) as client:
-                client.get_user()
+            with connection.client(Token("", kept.refresh_token)) as client:
                 kept = sign_in_of(client.token())
             store.put(target, kept)
     return kept

@@ -5,6 +5,9 @@ from __future__ import annotations
 from recmesh_client import Fallback, Interaction, Reason, ReasonType, Recommendation
 
 _SURE = 0.995
+_UNSURE = 0.25
+"""Below this confidence the workers do not say of any item that it matches a text."""
+NO_REASON = "\u2014"
 
 
 def understood(answer: Recommendation) -> str:
@@ -15,11 +18,15 @@ def understood(answer: Recommendation) -> str:
         sure = answer.resolve_confidence
         how = "" if sure >= _SURE else f", {sure:.0%} sure"
         said.append(f"Taken as {answer.resolved_title} ({answer.resolved_item}){how}.")
+    if query.text is not None and answer.resolve_confidence < _UNSURE:
+        said.append(f"Little comes close to these words ({answer.resolve_confidence:.0%} sure).")
     match answer.fallback:
         case Fallback.POPULAR if query.history:
-            said.append("Nothing is known of this person yet: these are popular and varied.")
+            these = "popular and varied" if _popular(answer) else "varied"
+            said.append(f"Nothing is known of this person yet: these are {these}.")
         case Fallback.POPULAR:
-            said.append("Nothing is known of what you named: these are popular.")
+            these = "these are popular" if _popular(answer) else "here is something else"
+            said.append(f"Nothing is known of what you named: {these}.")
         case Fallback.TEXT:
             said.append("No such title is here: these match its words.")
         case _:
@@ -29,9 +36,15 @@ def understood(answer: Recommendation) -> str:
     return " ".join(said)
 
 
+def _popular(answer: Recommendation) -> bool:
+    """Nothing is popular where nobody has liked anything yet, or far down in the order."""
+    reasons = (reason for result in answer.results for reason in result.reasons)
+    return any(reason.type is ReasonType.POPULAR for reason in reasons)
+
+
 def because(reasons: tuple[Reason, ...]) -> str:
-    """Why an item is among the results."""
-    return "; ".join(_reason(reason) for reason in reasons)
+    """Why an item is among the results; a dash where nothing can be said that is true."""
+    return "; ".join(_reason(reason) for reason in reasons) or NO_REASON
 
 
 def _reason(reason: Reason) -> str:

@@ -79,6 +79,80 @@ async def test_an_answer_is_said_in_words(fake: Fake, recmesh: Recmesh) -> None:
     assert done.err == "More: recmesh recommend films --continue 1\n"
 
 
+async def test_words_that_nothing_comes_close_to_are_told_and_no_reason_is_made_up(
+    fake: Fake, recmesh: Recmesh
+) -> None:
+    result = Result(item=ALIEN.name, title="Alien", score=0.2)
+    answer = Recommendation(
+        name=ANSWER.name,
+        state=Recommendation.STATE_SUCCEEDED,
+        query=Query(text="чужой на корабле"),
+        resolve_confidence=0.17,
+        results=[result],
+    )
+    fake.script("Recommend", answer)
+    done = await recmesh("recommend", "films", "--text", "чужой на корабле")
+    first, _, row = done.out.splitlines()
+    assert first == "Little comes close to these words (17% sure)."
+    assert row.split() == ["1", "Alien", "0.20", "alien-1979", "—"]
+
+
+@pytest.mark.parametrize(
+    ("query", "liked", "line"),
+    [
+        (Query(title="x"), True, "Nothing is known of what you named: these are popular."),
+        (Query(title="x"), False, "Nothing is known of what you named: here is something else."),
+        (
+            Query(history=HistorySeed()),
+            True,
+            "Nothing is known of this person yet: these are popular and varied.",
+        ),
+        (
+            Query(history=HistorySeed()),
+            False,
+            "Nothing is known of this person yet: these are varied.",
+        ),
+    ],
+)
+async def test_only_what_is_popular_is_called_so(
+    fake: Fake, recmesh: Recmesh, query: Query, liked: bool, line: str
+) -> None:
+    reasons = [Reason(type=Reason.TYPE_POPULAR)] if liked else []
+    answer = Recommendation(
+        name=ANSWER.name,
+        state=Recommendation.STATE_SUCCEEDED,
+        query=query,
+        fallback=Recommendation.FALLBACK_POPULAR,
+        results=[Result(item=ALIEN.name, title="Alien", reasons=reasons)],
+    )
+    fake.script("Recommend", answer)
+    assert (await recmesh("recommend", "films", "--title", "x")).out.splitlines()[0] == line
+
+
+async def test_ids_stay_whole_on_a_narrow_terminal(fake: Fake, recmesh: Recmesh) -> None:
+    name = "the-assassination-of-jesse-james-2007"
+    long = Item(name=f"{FILMS}/items/{name}", title="The Assassination of Jesse James")
+    fake.script("SearchItems", SearchItemsResponse(results=[SearchResult(item=long, score=1)]))
+    lines = (await recmesh("search", "films", "jesse", COLUMNS="80")).out.splitlines()
+    assert lines[1].split()[-1] == name
+    assert max(map(len, lines)) <= 80
+
+
+async def test_an_id_that_leaves_no_room_is_folded_and_not_cut(
+    fake: Fake, recmesh: Recmesh
+) -> None:
+    long = Item(name=f"{FILMS}/items/{'x' * 100}", title="Long")
+    fake.script("SearchItems", SearchItemsResponse(results=[SearchResult(item=long, score=1)]))
+    out = (await recmesh("search", "films", "long", COLUMNS="80")).out
+    assert out.count("x") == 100
+
+
+async def test_nothing_that_grpc_logs_is_shown(fake: Fake, recmesh: Recmesh) -> None:
+    done = await recmesh("--tls", "search", "films", "a")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith(f"Error: The catalog service at {fake.target} cannot be reached (")
+
+
 @pytest.mark.parametrize(
     ("arguments", "query"),
     [
@@ -246,7 +320,8 @@ async def test_nobody_there_is_a_line(recmesh: Recmesh, fake: Fake) -> None:
     await fake.stop()
     done = await recmesh("--timeout", "1", "search", "films", "a")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("Error: A service cannot be reached (")
+    assert done.err.startswith(f"Error: The catalog service at {fake.target} cannot be reached (")
+    assert done.err.count("\n") == 1
 
 
 async def test_a_search(fake: Fake, recmesh: Recmesh) -> None:
@@ -263,6 +338,12 @@ async def test_a_search(fake: Fake, recmesh: Recmesh) -> None:
     said = (await recmesh("search", "films", "alein", "--json")).json
     assert said["results"][0]["item"]["title"] == "Alien"
     assert "Nothing is called so." in (await recmesh("search", "films", "zzz")).out
+
+
+async def test_items_without_a_query_have_no_fit(fake: Fake, recmesh: Recmesh) -> None:
+    fake.script("SearchItems", SearchItemsResponse(results=[SearchResult(item=ALIEN)]))
+    row = (await recmesh("search", "films", "")).out.splitlines()[1]
+    assert row.split() == ["Alien", "1979", "alien-1979"]
 
 
 async def test_what_steers_a_terminal_is_not_shown(fake: Fake, recmesh: Recmesh) -> None:
@@ -322,6 +403,16 @@ async def test_a_mistyped_item_is_not_liked(fake: Fake, recmesh: Recmesh) -> Non
     done = await recmesh("like", "films", "x")
     expected = "Error: No x. recmesh search films finds its id by title.\n"
     assert (done.code, done.err) == (1, expected)
+
+
+async def test_there_is_nothing_to_search_in_a_catalog_that_is_not_there(
+    fake: Fake, recmesh: Recmesh
+) -> None:
+    there_is_none = {"resource": FILMS}
+    code = grpc.StatusCode.NOT_FOUND
+    fake.script("GetItem", Failure(code, "RESOURCE_NOT_FOUND", "None.", metadata=there_is_none))
+    done = await recmesh("like", "films", "x")
+    assert (done.code, done.err) == (1, "Error: None.\n")
 
 
 async def test_catalogs_are_listed(fake: Fake, recmesh: Recmesh) -> None:

@@ -113,6 +113,31 @@ def test_a_table_with_a_mapping(tmp_path: Path) -> None:
     assert left_out == 0
 
 
+def test_columns_that_are_called_like_fields_need_no_mapping_beside_others(tmp_path: Path) -> None:
+    path = tmp_path / "films.csv"
+    path.write_text("title,year,genres,language,labels.a,land\nLamp,1971,Drama,en,b,fr\n")
+    mapping = from_options("items", ["release_year=year", "labels.land=land"], ["language=fr"])
+    (row,), refused, _ = run(steps([path], Wishes(mapping=mapping))[0])
+    labels = {"land": "fr", "a": "b"}
+    assert row.value == Item(
+        "lamp-1971", "Lamp", genres=("Drama",), release_year=1971, language="fr", labels=labels
+    )
+    assert not refused
+
+
+def test_a_value_for_all_rows_gives_way_to_a_mapped_column_only(tmp_path: Path) -> None:
+    path = tmp_path / "seen.jsonl"
+    path.write_text(
+        '{"user": "u", "item": "a", "type": "film", "did": ""}\n'
+        '{"user": "u", "item": "a", "type": "film", "did": "like"}\n'
+    )
+    for maps, kinds in (([], "view view"), (["type=did"], "view like")):
+        wishes = Wishes(mapping=from_options("interactions", maps, ["type=view"]))
+        good, _, _ = run(steps([path], wishes)[0])
+        made = [row.value for row in good]
+        assert [one.type for one in made if isinstance(one, Interaction)] == kinds.split()
+
+
 def test_rows_without_a_field_that_is_wanted_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "films.jsonl"
     path.write_text('{"title": "Lamp", "description": "A lamp."}\n{"title": "Other"}\n')

@@ -132,8 +132,6 @@ async def test_commands_at_the_same_time_use_a_refresh_token_once(
     now = time.time()
     keep(config, fake.target, SignIn(jwt(now - 900, now), "r-1", now - 60))
     fresh = jwt(now, now + 900, "fresh")
-    refused = Failure(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
-    fake.script("GetUser", refused, ME)
     fake.script("RefreshToken", TokenPair(access_token=fresh, refresh_token="r-2", expires_in=900))
     fake.always("ListCatalogs", lambda _: ListCatalogsResponse())
     done = await asyncio.gather(*(recmesh("catalogs") for _ in range(3)))
@@ -145,8 +143,6 @@ async def test_commands_at_the_same_time_use_a_refresh_token_once(
 
 async def test_an_ended_sign_in_says_what_to_do(fake: Fake, recmesh: Recmesh, config: Path) -> None:
     keep(config, fake.target, SignIn("t-1", "r-1", 1.0))
-    refused = Failure(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
-    fake.script("GetUser", refused)
     fake.script(
         "RefreshToken", Failure(grpc.StatusCode.UNAUTHENTICATED, "REFRESH_TOKEN_INVALID", "Ended.")
     )

@@ -25,11 +25,11 @@ class Token:
     """With tokens from elsewhere.
 
     Attributes:
-        access_token: Goes along with each call.
+        access_token: Goes along with each call; empty: the refresh token fetches one at the first call.
         refresh_token: Renews the access token once it has run out; empty when there is none.
 
     Raises:
-        ValueError: The access token cannot be sent.
+        ValueError: The access token cannot be sent, or there is no token at all.
     """
 
     access_token: str = field(repr=False)
@@ -37,6 +37,8 @@ class Token:
 
     def __post_init__(self) -> None:
         token = self.access_token
+        if token == "" and self.refresh_token:
+            return
         if not (token.isascii() and token.isprintable() and token.strip()):
             raise ValueError("an access token is a line of ASCII characters")
 

@@ -16,8 +16,12 @@ from recmesh_client import (
     InvalidArgument,
     JobFailed,
     NotFound,
+    Password,
     RecmeshError,
+    Retry,
+    Targets,
     TooManyJobs,
+    Unavailable,
 )
 from recmesh_client.convert.basics import REASONS
 from recmesh_client.wire import failure
@@ -91,6 +95,32 @@ async def test_nothing_of_grpc_hangs_on_an_error(client: AsyncClient, fake: Fake
     with pytest.raises(NotFound) as raised:
         await client.get_item("films", "1")
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+
+
+async def test_nobody_there_is_told_with_the_service_and_its_address(fake: Fake) -> None:
+    await fake.stop()
+    targets = Targets("localhost:1", fake.target, fake.target)
+    async with AsyncClient.connect(targets, retry=Retry(attempts=1)) as client:
+        with pytest.raises(Unavailable) as unary:
+            await client.get_catalog("films")
+        with pytest.raises(Unavailable) as stream:
+            await anext(client.export_items("films"))
+        with pytest.raises(Unavailable) as upload:
+            await client.import_items("films", [])
+        with pytest.raises(Unavailable) as auth:
+            await client.sign_in(Password("me@example.org", "correct horse"))
+    for raised in (unary, stream, upload):
+        said = raised.value.message
+        assert said.startswith(f"The catalog service at {fake.target} cannot be reached (")
+        assert said.endswith(").")
+    assert auth.value.message.startswith("The auth service at localhost:1 cannot be reached (")
+
+
+async def test_a_service_that_is_away_says_so_itself(client: AsyncClient, fake: Fake) -> None:
+    away = Failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "Stopping.")
+    fake.script("CreateCatalog", away)
+    with pytest.raises(Unavailable, match=r"^Stopping\.$"):
+        await client.create_catalog("films")
 
 
 async def test_an_unfinished_job_is_named(client: AsyncClient, fake: Fake) -> None:

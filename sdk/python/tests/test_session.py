@@ -174,6 +174,25 @@ async def test_a_refused_token_is_renewed_and_the_call_repeated(fake: Fake, reas
     assert sent == ["Bearer old", "Bearer access-2"]
 
 
+async def test_a_refresh_token_alone_fetches_an_access_token_at_the_first_call(fake: Fake) -> None:
+    fake.script("RefreshToken", pair(2))
+    fake.script("GetUser", USER, USER)
+    async with signed(fake, Token("", "refresh-1")) as client:
+        await client.get_user()
+        await client.get_user()
+        assert await client.token() == Token("access-2", "refresh-2")
+    assert tokens(fake) == ["Bearer access-2"] * 2
+
+
+async def test_a_refresh_token_alone_that_is_no_good(fake: Fake) -> None:
+    fake.script("RefreshToken", Failure(UNAUTHENTICATED, "REFRESH_TOKEN_INVALID"))
+    async with signed(fake, Token("", "refresh-1")) as client:
+        for reason in (ErrorReason.REFRESH_TOKEN_INVALID, ErrorReason.UNKNOWN):
+            with pytest.raises(Unauthenticated) as raised:
+                await client.get_user()
+            assert raised.value.reason is reason
+
+
 async def test_a_token_that_is_refused_again_is_given_up(fake: Fake) -> None:
     fake.script("GetUser", EXPIRED, EXPIRED)
     fake.script("RefreshToken", pair(2))

@@ -118,7 +118,7 @@ def _show(catalog: str, answer: Recommendation) -> None:
     table.add_column("", justify="right")
     table.add_column("title", overflow="fold")
     table.add_column("score", justify="right")
-    table.add_column("item", overflow="fold", style="dim")
+    screen.ids(table, [result.item for result in answer.results])
     table.add_column("why", overflow="fold")
     for place, result in enumerate(answer.results, 1):
         cells = (result.title, f"{result.score:.2f}", result.item, words.because(result.reasons))
@@ -158,11 +158,12 @@ def search(
     table.add_column("title", overflow="fold")
     table.add_column("year", justify="right")
     table.add_column("fit", justify="right")
-    table.add_column("item", overflow="fold", style="dim")
+    screen.ids(table, [one.item.id for one in found])
     for one in found:
         year = str(one.item.release_year or "")
         also = "" if one.matched_title in ("", one.item.title) else f" ({one.matched_title})"
-        cells = (one.item.title + also, year, f"{one.score:.2f}", one.item.id)
+        fit = f"{one.score:.2f}" if query.strip() else ""
+        cells = (one.item.title + also, year, fit, one.item.id)
         table.add_row(*(Text(screen.clean(cell)) for cell in cells))
     screen.out().print(table)
 

@@ -50,7 +50,7 @@ def history(
     table.add_column("when")
     table.add_column("what")
     table.add_column("title", overflow="fold")
-    table.add_column("item", overflow="fold", style="dim")
+    screen.ids(table, [one.item for one in found])
     for one in found:
         at = one.event_time or one.create_time
         when = at.astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
@@ -110,6 +110,8 @@ def _write(
         try:
             title = session.client.get_item(catalog, item).title
         except NotFound as error:
+            if error.metadata.get("resource") == f"catalogs/{catalog}":
+                raise
             hint = f"{error.message} recmesh search {catalog} finds its id by title."
             raise NotFound(hint, reason=error.reason) from None
         done = Interaction(

@@ -51,8 +51,8 @@ class ColumnMapping:
 
     Attributes:
         kind: What they are.
-        columns: The column of each field that has one. Empty: columns have the names of fields.
-        constants: Values of fields that are the same in all rows.
+        columns: Columns that are not called like their field.
+        constants: Values of fields that are the same in all rows, or of a mapped field where a row has none.
     """
 
     kind: Kind = "items"
@@ -70,16 +70,15 @@ class ColumnMapping:
                 )
 
     def column(self, name: str) -> Column | None:
-        """Where a field's value stands."""
-        return self.columns.get(name) if self.columns else Column(name)
+        """Where a field's value stands: in the column that is mapped to it, else in the one that is called like it."""
+        implied = None if name in self.constants else Column(name)
+        return self.columns.get(name, implied)
 
     def labels(self, header: Iterable[str]) -> tuple[tuple[str, Column], ...]:
         """Keys of labels and where they stand, for rows with these columns."""
-        if self.columns:
-            found = [(name, at) for name, at in self.columns.items() if name.startswith(LABEL)]
-        else:
-            found = [(name, Column(name)) for name in header if name.startswith(LABEL)]
-        return tuple((name.removeprefix(LABEL), column) for name, column in found)
+        names = [name for name in (*self.columns, *header) if name.startswith(LABEL)]
+        found = {name: column for name in names if (column := self.column(name))}
+        return tuple((name.removeprefix(LABEL), column) for name, column in found.items())
 
     def check(self, header: Sequence[str], file: str) -> None:
         """Raises UnfitSource when a column that was named is not in a file's header, or none of the needed is."""

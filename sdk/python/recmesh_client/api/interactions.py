@@ -130,6 +130,7 @@ async def open_interaction_import(
             wire.interactions.ImportInteractions,
             wire.stream_timeout if timeout is None else timeout,
         ),
+        service=wire.caller.service_of(pb.ImportInteractionsRequest()),
         encode=lambda interaction: to_interaction(interaction, catalog),
         pack=lambda rows: pb.ImportInteractionsRequest(parent=parent, interactions=rows),
         report=from_report,

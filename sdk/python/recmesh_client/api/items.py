@@ -198,6 +198,7 @@ async def open_item_import(wire: Wire, catalog: str, timeout: float | None) -> I
         await wire.caller.upload(
             wire.catalog.ImportItems, wire.stream_timeout if timeout is None else timeout
         ),
+        service=wire.caller.service_of(pb.ImportItemsRequest()),
         encode=lambda item: to_item(item, catalog),
         pack=lambda rows: pb.ImportItemsRequest(parent=parent, items=rows),
         report=from_report,

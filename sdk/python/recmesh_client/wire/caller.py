@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from recmesh_client.errors import Cancelled, RecmeshError
 from recmesh_client.reasons import ErrorReason
-from recmesh_client.settings import Retry
+from recmesh_client.settings import Retry, Targets
 from recmesh_client.wire.contract import repeatable
 from recmesh_client.wire.failure import error_of
 from recmesh_client.wire.retry import Deadline, Repeats
@@ -49,12 +49,14 @@ class Caller:
 
     Args:
         signer: Who they are made as.
+        targets: Where the services are, to say which one is away.
         retry: How they are repeated, where that is safe.
         timeout: Seconds that a unary call may take when it does not say.
     """
 
-    def __init__(self, signer: Signer, retry: Retry, timeout: float) -> None:
+    def __init__(self, signer: Signer, targets: Targets, retry: Retry, timeout: float) -> None:
         self._signer = signer
+        self._targets = targets
         self._retry = retry
         self._timeout = timeout
 
@@ -76,7 +78,7 @@ class Caller:
             try:
                 return await call(request, timeout=deadline.left(), metadata=metadata)
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError) as failed:
-                error = raised_by(failed)
+                error = raised_by(failed, self.service_of(request))
             if not renewed and error.reason in _REFUSED and self._signer.refused(metadata):
                 renewed = True
                 continue
@@ -106,7 +108,8 @@ class Caller:
         while True:
             metadata = await self._signer.metadata(deadline)
             try:
-                rpc = call(request(), timeout=deadline.left(), metadata=metadata)
+                asked = request()
+                rpc = call(asked, timeout=deadline.left(), metadata=metadata)
                 try:
                     async for message in rpc:
                         started = True
@@ -115,7 +118,7 @@ class Caller:
                 finally:
                     rpc.cancel()
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError) as failed:
-                error = raised_by(failed)
+                error = raised_by(failed, self.service_of(asked))
             else:
                 return
             if not renewed and error.reason in _REFUSED and self._signer.refused(metadata):
@@ -133,11 +136,21 @@ class Caller:
         metadata = await self._signer.metadata(deadline)
         return call(timeout=deadline.left(), metadata=metadata)
 
+    def service_of(self, request: Message) -> str:
+        """Which service is asked, and where it is, in words."""
+        name = request.DESCRIPTOR.file.package.split(".")[1]
+        return f"the {name} service at {getattr(self._targets, name)}"
 
-def raised_by(failed: BaseException) -> RecmeshError:
-    """What to raise, outside of the `except` block. The cancellation of the task that calls passes through."""
+
+def raised_by(failed: BaseException, service: str) -> RecmeshError:
+    """What to raise, outside of the `except` block. The cancellation of the task that calls passes through.
+
+    Args:
+        failed: What the call ended with.
+        service: Who was called, in words.
+    """
     if isinstance(failed, grpc.aio.AioRpcError):
-        return error_of(failed)
+        return error_of(failed, service)
     task = asyncio.current_task()
     if isinstance(failed, asyncio.CancelledError) and task is not None and task.cancelling():
         raise failed

@@ -72,8 +72,13 @@ BY_CODE: dict[StatusCode, tuple[type[errors.RecmeshError], ErrorReason]] = {
 """The error of each code, and its reason, for a status without one: from the transport, or from a proxy between."""
 
 
-def error_of(failed: grpc.aio.AioRpcError) -> errors.RecmeshError:
-    """What to raise for a failed call. Raise it outside of the `except` block, so that nothing of gRPC hangs on it."""
+def error_of(failed: grpc.aio.AioRpcError, service: str) -> errors.RecmeshError:
+    """What to raise for a failed call. Raise it outside of the `except` block, so that nothing of gRPC hangs on it.
+
+    Args:
+        failed: The status.
+        service: Who was called, in words.
+    """
     kind, reason = BY_CODE[failed.code()]
     status = status_pb2.Status()
     request_id = ""
@@ -97,8 +102,12 @@ def error_of(failed: grpc.aio.AioRpcError) -> errors.RecmeshError:
     known = ErrorReason.__members__.get(info.reason.removeprefix("ERROR_REASON_"))
     if known is not None and known in BY_REASON and info.domain == DOMAIN:
         kind, reason = BY_REASON[known], known
+    message = failed.details() or failed.code().name
+    if kind is errors.Unavailable and known is None and not request_id:
+        # No service said this, but the transport.
+        message = f"{service[:1].upper()}{service[1:]} cannot be reached ({_cause(message)})."
     return kind(
-        failed.details() or failed.code().name,
+        message,
         reason=reason,
         fields=[
             errors.FieldViolation(violation.field, violation.description)
@@ -108,3 +117,8 @@ def error_of(failed: grpc.aio.AioRpcError) -> errors.RecmeshError:
         retry_after=retry_after,
         request_id=request_id or info.metadata.get("request_id", ""),
     )
+
+
+def _cause(said: str) -> str:
+    """The last part of what gRPC's transport says, where it begins with a summary of all addresses."""
+    return said.rpartition("last error: ")[2].removeprefix("UNKNOWN: ").rstrip(". ")

@@ -45,6 +45,9 @@ class Session:
         self._access = self._refresh = ""
         self._renew_at = self._expires_at = math.inf
         match credentials:
+            case Token("", refresh):
+                self._refresh = refresh
+                self._renew_at = self._expires_at = -math.inf
             case Token():
                 # When it ends is not known: the service will say so.
                 self._hold(credentials.access_token, credentials.refresh_token)

@@ -34,6 +34,7 @@ class Upload(Generic[T, Row, Q, A]):
 
     Args:
         call: The call.
+        service: Who is called, in words.
         encode: Makes the message of a row.
         pack: Makes a request of some rows.
         report: Reads the answer.
@@ -44,6 +45,7 @@ class Upload(Generic[T, Row, Q, A]):
         self,
         call: grpc.aio.StreamUnaryCall[Q, A],
         *,
+        service: str,
         encode: Callable[[T], Row],
         pack: Callable[[Sequence[Row]], Q],
         report: Callable[[A], ImportReport],
@@ -51,6 +53,7 @@ class Upload(Generic[T, Row, Q, A]):
     ) -> None:
         self.sent = 0
         self._call = call
+        self._service = service
         self._status: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
         self._encode = encode
@@ -102,9 +105,9 @@ class Upload(Generic[T, Row, Q, A]):
         try:
             return await self._call
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as failed:
-            error = raised_by(failed)
+            error = raised_by(failed, self._service)
         if self._status is not None:
-            error = error_of(self._status)
+            error = error_of(self._status, self._service)
         raise error
 
     def _note(self, call: grpc.aio.StreamUnaryCall[Q, A]) -> None:

@@ -59,9 +59,9 @@ class Wire:
         self.models = ModelServiceStub(recommender)
         self.serving_configs = ServingConfigServiceStub(recommender)
         self.queues = QueueServiceStub(recommender)
-        self.anonymous = Caller(Anonymous(), retry, timeout)
+        self.anonymous = Caller(Anonymous(), targets, retry, timeout)
         self.session = Session(self.auth, self.anonymous, credentials)
-        self.caller = Caller(self.session, retry, timeout)
+        self.caller = Caller(self.session, targets, retry, timeout)
 
     async def close(self) -> None:
         """Ends the calls in hand and closes the connections."""
