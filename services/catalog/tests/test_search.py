@@ -82,6 +82,29 @@ async def test_exact_hit_comes_before_what_begins_like_it(mesh: Mesh, films: str
     assert answer.results[0].score == 1 > answer.results[1].score
 
 
+async def test_of_what_begins_like_it_main_titles_come_first(mesh: Mesh, parent: str) -> None:
+    films: dict[str, dict[str, object]] = {
+        "samourai": {"title": "Le Samouraï", "alternate_titles": ["The Godson"]},
+        "godfather": {"title": "The Godfather"},
+        "part-ii": {"title": "The Godfather Part II"},
+        "wars": {"title": "Star Wars: Godspeed"},
+    }
+    await mesh.import_items(parent, rows(parent, films))
+    assert (await found(mesh, parent, "god"))[:2] == ["godfather", "part-ii"]
+    # By now it is alike enough to be what is meant, as title resolution sees it.
+    assert (await found(mesh, parent, "godso"))[0] == "samourai"
+
+
+async def test_a_beginning_that_is_alike_enough_goes_by_that(mesh: Mesh, parent: str) -> None:
+    films: dict[str, dict[str, object]] = {
+        "a": {"title": "Seven Samurai", "alternate_titles": ["Dragon Ball"]},
+        "b": {"title": "Dragon Ball Z: Battle of Gods"},
+    }
+    await mesh.import_items(parent, rows(parent, films))
+    assert await found(mesh, parent, "drag") == ["b", "a"]
+    assert await found(mesh, parent, "dragon bal") == ["a", "b"]
+
+
 async def test_result_is_the_item_with_the_title_that_fits(mesh: Mesh, films: str) -> None:
     (result, *_) = (await search(mesh, films, "матрица")).results
     assert result.item == await mesh.get(f"{films}/items/matrix")

@@ -75,7 +75,8 @@ def candidates(condition: Condition | None, *, with_hidden: bool) -> Select[Any]
         .subquery()
     )
     found = union(select(shortest), select(alike)).subquery()
-    return select(found, items.c.release_year, items.c.average_rating).join(
+    main = found.c.title == items.c.title
+    return select(found, main, items.c.release_year, items.c.average_rating).join(
         items, and_(items.c.catalog == _CATALOG, items.c.id == found.c.item)
     )
 
