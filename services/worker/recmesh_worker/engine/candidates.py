@@ -178,7 +178,8 @@ def _matching(plan: Plan, allowed: Mask, memory: CatalogMemory) -> Mask:
 def _pool(plan: Plan) -> int:
     """How many candidates are looked at for a plan, at most."""
     limit = plan.query.limit
-    return limit + _POOL if plan.diversity is Diversity.NONE else 2 * (limit + _POOL)
+    few = plan.diversity is Diversity.NONE and plan.tastes is None
+    return limit + _POOL if few else 2 * (limit + _POOL)
 
 
 def _relaxes(plan: Plan, found: Found) -> bool:

@@ -23,8 +23,9 @@ the same, dislikes 1                         28.1 %   0.060
 the same, of candidates, with what is shared 32.5 %   0.073
 the same, without what is shared             31.4 %   0.070
 the same, all of what is shared              29.3 %   0.068
-as it is here: popularity 0.15               30.2 %   0.070
+popularity 0.15                              30.2 %   0.070
 popularity 0.1                               28.6 %   0.067
+as it is here: 0.15, candidates by the mean  31.1 %   0.071
 ============================================ ======== =====
 
 The films that hit most are those that everybody knows: with popularity 0.3, 86 % of what is answered
@@ -54,6 +55,9 @@ _NEAREST = 10
 _NEAREST_DISLIKES = 5
 _DISLIKED = 0.2
 _PICKS = 3
+_MANY = 20
+"""Of so many likes the candidates are found near their mean: it hits as often as four directions
+(31 and 30 %) in half the time. How they are scored is the same."""
 
 
 def _no_rows() -> Rows:
@@ -82,14 +86,16 @@ class Tastes:
     def directions(self, memory: CatalogMemory) -> NDArray[np.float32]:
         """Where candidates are searched for: centred unit vectors (at most 4, d).
 
-        The mean of the likes, and the strongest like and those that are farthest from it and from
-        each other, so that no taste is lost in the mean.
+        The mean of the likes and, of not so many, the strongest like and those that are farthest
+        from it and from each other, so that no taste is lost in the mean.
         """
         likes = memory.centred(self.liked)
         if len(likes) == 1:
             return likes
         mean = self.weights @ likes
         mean /= max(float(np.linalg.norm(mean)), 1e-6)
+        if len(likes) >= _MANY:
+            return mean[None]
         picked = [0]
         far = 1 - likes @ likes[0]
         while len(picked) < min(_PICKS, len(likes)):
