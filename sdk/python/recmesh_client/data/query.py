@@ -80,7 +80,7 @@ class Order:
         query: What is asked.
         user: For whom: an opaque id. Empty: the caller.
         session: The visit that it belongs to: an opaque id.
-        deadline: From when on the job is not worth starting, or how long from now; None for 5 minutes.
+        deadline: From when on the job is not worth starting, or how long from now; None for 24 hours.
         request_id: Makes a repeat harmless; empty for one that the client makes.
     """
 

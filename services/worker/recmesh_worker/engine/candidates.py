@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from recmesh_worker.engine.language import written_in
 from recmesh_worker.engine.memory import CatalogMemory
-from recmesh_worker.engine.query import Diversity, Fallback
+from recmesh_worker.engine.query import Fallback
 from recmesh_worker.engine.seeds import Plan
 from recmesh_worker.models.base import Batch, Mask, Model
 
 _POOL = 50
-"""At least so many more candidates than are asked for are looked at again: by what they share with
-an item, by all that a person likes, and, of twice as many, for how much they differ."""
+"""So many more candidates than are asked for are looked at again: by what they share with an item,
+and for how much they differ. Of what is like several items, or popular, twice as many: they are
+looked at by all that a person likes, and have more to differ in."""
 
 # How sure a text's matches are: not at all when the best centred cosine is what noise reaches (a
 # leaking tap has something in common with one film of many; with more films, more), and wholly
@@ -178,8 +179,8 @@ def _matching(plan: Plan, allowed: Mask, memory: CatalogMemory) -> Mask:
 def _pool(plan: Plan) -> int:
     """How many candidates are looked at for a plan, at most."""
     limit = plan.query.limit
-    few = plan.diversity is Diversity.NONE and plan.tastes is None
-    return limit + _POOL if few else 2 * (limit + _POOL)
+    near_one = plan.vectors is not None and plan.tastes is None
+    return limit + _POOL if near_one else 2 * (limit + _POOL)
 
 
 def _relaxes(plan: Plan, found: Found) -> bool:
