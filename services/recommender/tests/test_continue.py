@@ -1,8 +1,9 @@
 import asyncio
-import random
 from contextlib import suppress
 
 import grpc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh.recommender.v1.query_pb2 import Query
@@ -56,30 +57,43 @@ async def test_a_continued_job_asks_the_same_and_says_what_it_continues(
     assert shown_by(first) + shown_by(second) + shown_by(wider) == CATALOG[:13]
 
 
+# From which job of those before to go on, none for the newest; and how many results, 0 for as many as before.
+steps = st.lists(st.tuples(st.none() | st.integers(0, 50), st.integers(0, 8)), max_size=10)
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.integers(2, 8), steps)
 async def test_no_chain_repeats_itself_to_the_end_of_the_catalog(
-    replica: Replica, database: Database, amqp_url: str
+    replica: Replica,
+    database: Database,
+    amqp_url: str,
+    limit: int,
+    steps: list[tuple[int | None, int]],
 ) -> None:
-    """Grows a tree of chains at random, each of which is a path from the root."""
-    chance = random.Random(20)  # noqa: S311 - repeats itself
+    """Chains that branch make a tree: each path from its root is a chain."""
     async with working(database, amqp_url, items=CATALOG) as worker:
-        first = await answered(replica, await replica.create(Query(title="x", limit=4)))
+        first = await answered(replica, await replica.create(Query(title="x", limit=limit)))
         paths = {first.name: shown_by(first)}
-        leaf = first.name
-        while len(paths[leaf]) < len(CATALOG) or len(paths) < 12:
-            # Mostly onwards, and now and then a branch from anywhere.
-            before = leaf if chance.random() < 0.7 else chance.choice(list(paths))
-            asked = await replica.again(before, limit=chance.randint(0, 5))
-            job = await answered(replica, asked)
-            wanted = min(job.query.limit, len(CATALOG) - len(paths[before]))
-            assert len(job.results) == wanted
+
+        async def go_on(before: str, limit: int = 0) -> str:
+            job = await answered(replica, await replica.again(before, limit=limit))
+            assert len(job.results) == min(job.query.limit, len(CATALOG) - len(paths[before]))
             paths[job.name] = paths[before] + shown_by(job)
-            leaf = job.name
+            return job.name
+
+        leaf = first.name
+        for place, wanted in steps:
+            leaf = await go_on(leaf if place is None else list(paths)[place % len(paths)], wanted)
+        while len(paths[leaf]) < len(CATALOG):
+            leaf = await go_on(leaf, 7)
         assert all(len(set(path)) == len(path) for path in paths.values())
         # Past the end there is nothing, as often as one asks.
-        for _ in range(2):
-            ended = await answered(replica, await replica.again(leaf))
-            assert not ended.results
-            leaf = ended.name
+        leaf = await go_on(await go_on(leaf))
         # What is new since then is shown.
         worker.items = [*CATALOG, "sequel"]
         assert shown_by(await answered(replica, await replica.again(leaf))) == ["sequel"]
