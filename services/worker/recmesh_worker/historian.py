@@ -57,7 +57,7 @@ class Historian:
 
     async def handle(self, deliveries: list[Delivery]) -> None:
         """One batch, acknowledged once it is in the read model."""
-        await apply_batch(deliveries, Happenings(), self._apply)
+        await apply_batch(deliveries, Happenings, self._apply)
 
     async def _apply(self, changes: Happenings) -> None:
         for catalog, happened in changes.happened.items():

@@ -52,7 +52,7 @@ class Indexer:
         """One batch, acknowledged once it is in the read model."""
         # Not within what is tried again: without an encoder this worker ends.
         await self._encoder.wait_ready()
-        await apply_batch(deliveries, ItemChanges(), self._apply)
+        await apply_batch(deliveries, ItemChanges, self._apply)
 
     async def _apply(self, changes: ItemChanges) -> None:
         for catalog in changes.deleted:

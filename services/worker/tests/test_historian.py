@@ -216,3 +216,17 @@ async def test_messages_that_are_none_are_dropped_and_newer_ones_stay(
         await task
     await asking.waits(1)
     assert await histories.items_of("ada") == ["alien"]
+
+
+async def test_a_message_that_breaks_something_takes_no_neighbour_along(
+    histories: Histories,
+) -> None:
+    # PostgreSQL stores no NUL in a text.
+    broken = histories.told(histories.did("ann", "a\x00b"))
+    good = [histories.told(histories.did(user, "alien")) for user in ("bob", "eve")]
+    await histories.tell(good[0], broken, good[1])
+    assert [await histories.items_of(user) for user in ("ann", "bob", "eve")] == [
+        [],
+        ["alien"],
+        ["alien"],
+    ]
