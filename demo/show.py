@@ -108,7 +108,7 @@ def notes(answer: Recommendation) -> list[str]:
         case Fallback.TEXT:
             said.append("no such title: these match its words")
         case Fallback.POPULAR if answer.query.history:
-            said.append("nothing is known of this person yet: popular films, of many kinds")
+            said.append("nothing that this person likes is known yet: popular films, of many kinds")
         case Fallback.POPULAR:
             said.append("nothing is known about that: popular films")
     if answer.filter_relaxed:

@@ -23,7 +23,7 @@ def understood(answer: Recommendation) -> str:
     match answer.fallback:
         case Fallback.POPULAR if query.history:
             these = "popular and varied" if _popular(answer) else "varied"
-            said.append(f"Nothing is known of this person yet: these are {these}.")
+            said.append(f"Nothing that this person likes is known yet: these are {these}.")
         case Fallback.POPULAR:
             these = "these are popular" if _popular(answer) else "here is something else"
             said.append(f"Nothing is known of what you named: {these}.")

@@ -105,12 +105,12 @@ async def test_words_that_nothing_comes_close_to_are_told_and_no_reason_is_made_
         (
             Query(history=HistorySeed()),
             True,
-            "Nothing is known of this person yet: these are popular and varied.",
+            "Nothing that this person likes is known yet: these are popular and varied.",
         ),
         (
             Query(history=HistorySeed()),
             False,
-            "Nothing is known of this person yet: these are varied.",
+            "Nothing that this person likes is known yet: these are varied.",
         ),
     ],
 )
