@@ -16,6 +16,7 @@ from recmesh_client.api.serving_configs import ServingConfigs
 from recmesh_client.api.users import Users
 from recmesh_client.credentials import Credentials
 from recmesh_client.settings import CALL_SECONDS, STREAM_SECONDS, Retry, Targets, Tls
+from recmesh_client.wire.caller import Headers
 from recmesh_client.wire.wire import Wire
 
 
@@ -45,6 +46,7 @@ class AsyncClient(
         timeout: float = CALL_SECONDS,
         stream_timeout: float = STREAM_SECONDS,
         retry: Retry | None = None,
+        headers: Headers | None = None,
     ) -> Self:
         """A client. Connections and the sign-in are made at the first call. To be called within the event loop.
 
@@ -55,6 +57,8 @@ class AsyncClient(
             timeout: Seconds that a call may take when it does not say.
             stream_timeout: The same for imports, exports and `watch`.
             retry: How calls are repeated, where that is safe.
+            headers: Asked at each call, in the caller's context, for what goes along, such as the `traceparent` of
+                whatever traces your program. Names in lower case.
         """
         return cls(
             Wire(
@@ -64,6 +68,7 @@ class AsyncClient(
                 timeout=timeout,
                 stream_timeout=stream_timeout,
                 retry=retry,
+                headers=headers,
             )
         )
 

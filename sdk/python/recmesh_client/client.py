@@ -17,6 +17,7 @@ from recmesh_client.data.item import Item
 from recmesh_client.data.rows import ImportReport
 from recmesh_client.settings import CALL_SECONDS, STREAM_SECONDS, Retry, Targets, Tls
 from recmesh_client.wire.blocking import LoopThread
+from recmesh_client.wire.caller import Headers
 from recmesh_client.wire.wire import Wire
 
 
@@ -35,6 +36,7 @@ class Client(Blocking):
         timeout: float = CALL_SECONDS,
         stream_timeout: float = STREAM_SECONDS,
         retry: Retry | None = None,
+        headers: Headers | None = None,
     ) -> Self:
         """A client. Arguments as of `AsyncClient.connect`."""
 
@@ -46,6 +48,7 @@ class Client(Blocking):
                 timeout=timeout,
                 stream_timeout=stream_timeout,
                 retry=retry,
+                headers=headers,
             )
 
         thread = LoopThread()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
+from contextvars import ContextVar
 from pathlib import Path
 
 import grpc
@@ -14,7 +16,7 @@ from sdk.python.tests.fake import Fake, running
 
 from recmesh.auth.v1.user_pb2 import User as WireUser
 from recmesh.catalog.v1.catalog_pb2 import Catalog as WireCatalog
-from recmesh_client import AsyncClient, Retry, Targets, Tls, Unavailable
+from recmesh_client import AsyncClient, Client, Retry, Targets, Tls, Unavailable
 
 
 async def test_each_service_may_have_an_address_of_its_own(
@@ -33,6 +35,37 @@ async def test_each_service_may_have_an_address_of_its_own(
 def test_what_the_environment_does_not_say_is_a_mesh_on_this_machine() -> None:
     targets = Targets.from_environment({"RECMESH_CATALOG_TARGET": "a:1", "RECMESH_AUTH_TARGET": ""})
     assert targets == Targets("localhost:50051", "a:1", "localhost:50053")
+
+
+place: ContextVar[str] = ContextVar("place")
+
+
+def traced() -> dict[str, str]:
+    return {"traceparent": place.get()}
+
+
+async def test_headers_are_those_of_the_caller_at_the_moment(fake: Fake) -> None:
+    async with AsyncClient.connect(fake.target, headers=traced) as client:
+
+        async def ask(where: str) -> None:
+            place.set(where)
+            await client.get_catalog("films")
+
+        fake.script("GetCatalog", WireCatalog())
+        fake.script("GetCatalog", WireCatalog())
+        await asyncio.gather(ask("a"), ask("b"))
+    assert {call.metadata["traceparent"] for call in fake.calls} == {"a", "b"}
+
+
+async def test_headers_are_those_of_the_calling_thread(fake: Fake) -> None:
+    def ask() -> None:
+        place.set("here")
+        with Client.connect(fake.target, headers=traced) as client:
+            client.get_catalog("films")
+
+    fake.script("GetCatalog", WireCatalog())
+    await asyncio.to_thread(ask)
+    assert fake.calls[0].metadata["traceparent"] == "here"
 
 
 def test_a_certificate_needs_its_key() -> None:

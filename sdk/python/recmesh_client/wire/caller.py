@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
 
 import grpc
@@ -19,6 +19,7 @@ from recmesh_client.wire.retry import Deadline, Repeats
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 Metadata = tuple[tuple[str, str], ...]
+Headers = Callable[[], Mapping[str, str]]
 _REFUSED = (ErrorReason.TOKEN_EXPIRED, ErrorReason.TOKEN_INVALID)
 
 
@@ -52,10 +53,14 @@ class Caller:
         targets: Where the services are, to say which one is away.
         retry: How they are repeated, where that is safe.
         timeout: Seconds that a unary call may take when it does not say.
+        headers: Asked at each call for what goes along beside the sign-in.
     """
 
-    def __init__(self, signer: Signer, targets: Targets, retry: Retry, timeout: float) -> None:
+    def __init__(
+        self, signer: Signer, targets: Targets, retry: Retry, timeout: float, headers: Headers
+    ) -> None:
         self._signer = signer
+        self._headers = headers
         self._targets = targets
         self._retry = retry
         self._timeout = timeout
@@ -76,7 +81,9 @@ class Caller:
         while True:
             metadata = await self._signer.metadata(deadline)
             try:
-                return await call(request, timeout=deadline.left(), metadata=metadata)
+                return await call(
+                    request, timeout=deadline.left(), metadata=self._with_headers(metadata)
+                )
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError) as failed:
                 error = raised_by(failed, self.service_of(request))
             if not renewed and error.reason in _REFUSED and self._signer.refused(metadata):
@@ -109,7 +116,7 @@ class Caller:
             metadata = await self._signer.metadata(deadline)
             try:
                 asked = request()
-                rpc = call(asked, timeout=deadline.left(), metadata=metadata)
+                rpc = call(asked, timeout=deadline.left(), metadata=self._with_headers(metadata))
                 try:
                     async for message in rpc:
                         started = True
@@ -134,7 +141,10 @@ class Caller:
         """Opens a call that takes a stream of requests. Raises RecmeshError when the sign-in fails."""
         deadline = Deadline(timeout)
         metadata = await self._signer.metadata(deadline)
-        return call(timeout=deadline.left(), metadata=metadata)
+        return call(timeout=deadline.left(), metadata=self._with_headers(metadata))
+
+    def _with_headers(self, metadata: Metadata) -> Metadata:
+        return (*metadata, *self._headers().items())
 
     def service_of(self, request: Message) -> str:
         """Which service is asked, and where it is, in words."""

@@ -13,7 +13,7 @@ from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServi
 from recmesh.recommender.v1.serving_config_service_pb2_grpc import ServingConfigServiceStub
 from recmesh_client.credentials import Credentials
 from recmesh_client.settings import Retry, Targets, Tls
-from recmesh_client.wire.caller import Anonymous, Caller
+from recmesh_client.wire.caller import Anonymous, Caller, Headers
 from recmesh_client.wire.channels import Channels
 from recmesh_client.wire.session import Session
 
@@ -28,6 +28,7 @@ class Wire:
         timeout: Seconds that a call may take when it does not say.
         stream_timeout: The same for a stream.
         retry: How calls are repeated; None for the default.
+        headers: Asked at each call for what goes along; None for nothing.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Wire:
         timeout: float,
         stream_timeout: float,
         retry: Retry | None,
+        headers: Headers | None = None,
     ) -> None:
         if targets is None:
             targets = Targets.from_environment()
@@ -59,9 +61,9 @@ class Wire:
         self.models = ModelServiceStub(recommender)
         self.serving_configs = ServingConfigServiceStub(recommender)
         self.queues = QueueServiceStub(recommender)
-        self.anonymous = Caller(Anonymous(), targets, retry, timeout)
+        self.anonymous = Caller(Anonymous(), targets, retry, timeout, headers or dict)
         self.session = Session(self.auth, self.anonymous, credentials)
-        self.caller = Caller(self.session, targets, retry, timeout)
+        self.caller = Caller(self.session, targets, retry, timeout, headers or dict)
 
     async def close(self) -> None:
         """Ends the calls in hand and closes the connections."""
