@@ -14,6 +14,7 @@ from localmesh.ports import Ports, address
 from localmesh.state import MemberState, running_state
 from localmesh.vault import Vault
 from recmesh_client import AsyncClient, Password, Targets
+from recmesh_kit.telemetry.testing import Collector, collecting
 
 START_SECONDS = 600
 INDEX_SECONDS = 600
@@ -44,8 +45,17 @@ class LocalMesh:
 
 
 @pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the mesh sends its traces."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
 def local_mesh(
-    tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
+    tmp_path_factory: pytest.TempPathFactory,
+    free_offset: Callable[[], int],
+    collector: Collector,
 ) -> Iterator[LocalMesh]:
     root = tmp_path_factory.mktemp("mesh")
     ports = Ports(free_offset())
@@ -55,6 +65,9 @@ def local_mesh(
         # A lost lease is to be seen within seconds.
         "RECMESH_LEASE_SECONDS": "3",
         "RECMESH_SWEEP_SECONDS": "0.25",
+        "RECMESH_OTLP_ENDPOINT": collector.endpoint,
+        # Those that callers begin are enough.
+        "RECMESH_TRACE_SAMPLE_RATIO": "0",
     }
     localmesh = [sys.executable, "-m", "localmesh", "--root", str(root)]
     subprocess.run(  # noqa: S603 - a list, no shell

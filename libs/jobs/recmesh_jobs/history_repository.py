@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +19,8 @@ BURIED = 200
 
 Person = tuple[str, str]
 """A catalog's id and a person's within it."""
+Columns = Sequence[Any]
+"""A person's events as their row has them: items, types, values and times, side by side, the newest first."""
 
 # Whoever adds holds the catalog with others, whoever buries holds it alone.
 _LOCK = "hashtextextended('recommender.user_history ' || :catalog, 0)"
@@ -79,11 +82,6 @@ _BURY_BEFORE = text(
     " FROM unnest(h.items, h.types, h.event_values, h.event_times, h.write_times)"
     "  WITH ORDINALITY AS e(item, type, value, time, written, n) WHERE written >= :before) "
     "WHERE catalog = :catalog AND user_id = ANY(CAST(:people AS text[]))"
-)
-_READ = text(
-    "SELECT h.catalog, h.user_id, h.items, h.types, h.event_values, h.event_times "
-    "FROM unnest(CAST(:catalogs AS text[]), CAST(:people AS text[])) AS v(catalog, user_id) "
-    "JOIN recommender.user_history h USING (catalog, user_id)"
 )
 
 
@@ -170,15 +168,7 @@ class HistoryRepository:
             await self._session.execute(_BURY_BEFORE, values | {"before": before})
         return people[-1]
 
-    async def read(self, people: Collection[Person]) -> Mapping[Person, tuple[Event, ...]]:
-        """What these people did, the newest first; those of whom nothing is known are left out."""
-        if not people:
-            return {}
-        catalogs, users = zip(*sorted(set(people)), strict=True)
-        found = await self._session.execute(
-            _READ, {"catalogs": list(catalogs), "people": list(users)}
-        )
-        return {
-            (catalog, user): tuple(map(Event._make, zip(*columns, strict=True)))
-            for catalog, user, *columns in found
-        }
+
+def events_of(columns: Columns) -> tuple[Event, ...]:
+    """What a person did, the newest first."""
+    return tuple(map(Event._make, zip(*columns, strict=True)))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from asyncpg import Connection
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -42,6 +43,14 @@ _BURY = text(
     "WHERE catalog = :catalog AND encoder = :encoder AND NOT deleted"
     " AND item <> ALL(CAST(:kept AS text[]))"
 )
+_SINCE = """
+    SELECT catalog, item, revision, seq, deleted, title, original_title, alternate_titles, genres, tags, directors,
+        cast_names AS cast, release_year, language, labels, hidden, average_rating, popularity, vector
+    FROM recommender.item_index
+    WHERE catalog = $1 AND encoder = $2 AND seq > $3
+    ORDER BY seq FETCH FIRST $4 ROWS WITH TIES
+"""
+_TUPLES = ("alternate_titles", "genres", "tags", "directors", "cast")
 _LOCK = "hashtextextended('recommender.item_index ' || :catalog, 0)"
 _LOCK_SHARED = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
 _LOCK_ALONE = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -152,26 +161,6 @@ class IndexRepository:
         )
         return {row.catalog: row.last_seq for row in found}
 
-    async def since(self, catalog: str, seq: int, limit: int) -> list[IndexedItem]:
-        """Items written after `seq`, tombstones included, in the order of `seq`.
-
-        Args:
-            catalog: The catalog's id.
-            seq: The highest `seq` that the reader has seen; 0 for all.
-            limit: How many at the least when there are more: items of one `seq` are never torn apart.
-        """
-        found = await self._session.execute(
-            select(item_index)
-            .where(
-                item_index.c.catalog == catalog,
-                item_index.c.encoder == self._encoder,
-                item_index.c.seq > seq,
-            )
-            .order_by(item_index.c.seq)
-            .fetch(limit, with_ties=True)
-        )
-        return [_item(row) for row in found]
-
     async def _next_seq(self, catalog: str, count: int) -> int:
         values = {"catalog": catalog, "encoder": self._encoder, "count": count}
         return int((await self._session.execute(_NEXT_SEQ, values)).scalar_one())
@@ -200,28 +189,27 @@ class IndexRepository:
         }
 
 
-def _item(row: Any) -> IndexedItem:
-    return IndexedItem(
-        catalog=row.catalog,
-        item=row.item,
-        revision=row.revision,
-        seq=row.seq,
-        deleted=row.deleted,
-        title=row.title,
-        original_title=row.original_title,
-        alternate_titles=tuple(row.alternate_titles),
-        genres=tuple(row.genres),
-        tags=tuple(row.tags),
-        directors=tuple(row.directors),
-        cast=tuple(row.cast_names),
-        release_year=row.release_year,
-        language=row.language,
-        labels=row.labels,
-        hidden=row.hidden,
-        average_rating=row.average_rating,
-        popularity=row.popularity,
-        vector=_vector(row.vector),
-    )
+async def since(
+    connection: Connection, encoder: str, catalog: str, seq: int, limit: int
+) -> list[IndexedItem]:
+    """Items written after `seq`, tombstones included, in the order of `seq`.
+
+    Args:
+        connection: Of the driver: a worker that starts reads all of them.
+        encoder: Id of the encoder whose vectors are meant.
+        catalog: The catalog's id.
+        seq: The highest `seq` that the reader has seen; 0 for all.
+        limit: How many at the least when there are more: items of one `seq` are never torn apart.
+    """
+    return [_item(row) for row in await connection.fetch(_SINCE, catalog, encoder, seq, limit)]
+
+
+def _item(row: Mapping[str, Any]) -> IndexedItem:
+    values = dict(row)
+    for name in _TUPLES:
+        values[name] = tuple(values[name])
+    values["vector"] = _vector(values["vector"])
+    return IndexedItem(**values)
 
 
 def _vector(stored: bytes | None) -> Vector | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
@@ -19,8 +19,10 @@ from recmesh_jobs.job import VERSION, Ended, Failure, Job
 from recmesh_jobs.shown import unpack
 from recmesh_jobs.states import State
 from recmesh_kit import names
+from recmesh_kit.times import put_time
 
 VERSION_HEADER = "recmesh-version"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UnsupportedVersion(Exception):
@@ -43,16 +45,17 @@ class Dispatched:
 
 def encode_job(job: Job) -> bytes:
     """The message that dispatches a job."""
-    return events.JobDispatched(
+    message = events.JobDispatched(
         version=job.version,
         id=job.id.bytes,
         catalog=job.catalog,
         user=job.user,
-        query=Query.FromString(job.query),
-        deadline=timestamp(job.deadline),
-        create_time=timestamp(job.create_time),
         shown_items=unpack(job.shown),
-    ).SerializeToString()
+    )
+    put_time(message.deadline, job.deadline)
+    put_time(message.create_time, job.create_time)
+    message.query.MergeFromString(job.query)
+    return message.SerializeToString()
 
 
 def decode_job(body: bytes) -> Dispatched:
@@ -70,8 +73,8 @@ def decode_job(body: bytes) -> Dispatched:
             catalog=message.catalog,
             user=message.user,
             query=message.query,
-            deadline=message.deadline.ToDatetime(UTC),
-            create_time=message.create_time.ToDatetime(UTC),
+            deadline=_time(message.deadline),
+            create_time=_time(message.create_time),
             shown=tuple(message.shown_items),
         )
 
@@ -104,9 +107,10 @@ def _finished_message(job: Finished) -> events.FinishedJob:
         id=ended.id.bytes,
         state=Recommendation.State.ValueType(ended.state),
         attempt_count=ended.attempts,
-        start_time=None if ended.start_time is None else timestamp(ended.start_time),
-        end_time=timestamp(ended.end_time),
     )
+    if ended.start_time is not None:
+        put_time(message.start_time, ended.start_time)
+    put_time(message.end_time, ended.end_time)
     if job.answer is not None:
         message.answer.MergeFromString(job.answer)
     if job.failure is not None:
@@ -134,8 +138,8 @@ def _finished(job: events.FinishedJob) -> Finished:
             id=UUID(bytes=job.id),
             state=State(job.state),
             attempts=job.attempt_count,
-            start_time=job.start_time.ToDatetime(UTC) if job.HasField("start_time") else None,
-            end_time=job.end_time.ToDatetime(UTC),
+            start_time=_time(job.start_time) if job.HasField("start_time") else None,
+            end_time=_time(job.end_time),
         ),
         answer=job.answer.SerializeToString() if job.HasField("answer") else None,
         failure=Failure(job.error.reason, job.error.message) if job.HasField("error") else None,
@@ -173,5 +177,14 @@ def _check_version(version: int) -> None:
 def timestamp(at: datetime) -> Timestamp:
     """A time as protobuf has it."""
     message = Timestamp()
-    message.FromDatetime(at)
+    put_time(message, at)
     return message
+
+
+def _time(at: Timestamp) -> datetime:
+    """A time as protobuf has it, to the microsecond.
+
+    Raises:
+        OverflowError: It is beyond the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)

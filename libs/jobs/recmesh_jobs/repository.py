@@ -1,20 +1,20 @@
-"""Jobs as callers see them: read, listed, counted, cancelled, deleted."""
+"""Jobs as callers see them: listed, counted, continued, cancelled, deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, null, or_, select, text, update
+from asyncpg import Connection
+from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.job import Failure, Job
 from recmesh_jobs.models import dead_letters, jobs
 from recmesh_jobs.states import Lane, State
 
-_COLUMNS = (
+_WITH_ANSWER = (
     jobs.c.id,
     jobs.c.catalog,
     jobs.c.user_id,
@@ -32,12 +32,12 @@ _COLUMNS = (
     jobs.c.error_reason,
     jobs.c.error_message,
     jobs.c.continues,
+    jobs.c.answer,
 )
-_WITH_ANSWER = (*_COLUMNS, jobs.c.answer)
-_COUNT = text(
-    "SELECT count(*) AS jobs, count(*) FILTER (WHERE lane = 2) AS bulk"
-    " FROM (SELECT lane FROM recommender.jobs WHERE state <= 2 LIMIT :most) unfinished"
-)
+_COUNT = """
+    SELECT count(*) AS jobs, count(*) FILTER (WHERE lane = 2) AS bulk
+    FROM (SELECT lane FROM recommender.jobs WHERE end_time IS NULL LIMIT $1) unfinished
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +59,13 @@ class JobRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def get(self, ids: Sequence[UUID], *, answers: bool = True) -> list[Job]:
-        """The jobs with these ids that are there, in no particular order.
-
-        Args:
-            ids: Of the jobs.
-            answers: Whether their answers are read too.
-        """
-        if not ids:
-            return []
-        columns = _WITH_ANSWER if answers else (*_COLUMNS, null().label("answer"))
-        # The bounds let the planner leave out the partitions of other days.
-        query = select(*columns).where(
-            jobs.c.id.in_(ids),
-            jobs.c.id.between(min(ids), max(ids)),
-            jobs.c.expire_time > func.now(),
-        )
-        return [job_of(row) for row in await self._session.execute(query)]
-
     async def with_shown(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
         """A job with what the chain had shown that it continues; None when it is not there."""
         query = select(*_WITH_ANSWER, jobs.c.shown).where(
             jobs.c.id == id, jobs.c.expire_time > func.now()
         )
-        row = (await self._session.execute(query)).first()
-        return None if row is None else replace(job_of(row), shown=row.shown or b"")
+        row = (await self._session.execute(query)).mappings().first()
+        return None if row is None else replace(job_of(row), shown=row["shown"] or b"")
 
     async def page(
         self,
@@ -130,12 +112,7 @@ class JobRepository:
         ).subquery()
         fitting = or_(sized.c.place <= 2, sized.c.bytes_before <= most_bytes)
         found = select(sized).where(fitting).order_by(sized.c.place)
-        return [job_of(row) for row in await self._session.execute(found)]
-
-    async def count_unfinished(self, most: int) -> Unfinished:
-        """How many jobs have not ended, counted up to `most`."""
-        row = (await self._session.execute(_COUNT, {"most": most})).one()
-        return Unfinished(row.jobs, row.bulk)
+        return [job_of(row) for row in (await self._session.execute(found)).mappings()]
 
     async def cancel(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
         """Ends an unfinished job as CANCELLED; None when it has ended already, or is not there."""
@@ -145,7 +122,7 @@ class JobRepository:
             .values(state=State.CANCELLED, end_time=func.now(), worker=None, lease_until=None)
             .returning(*_WITH_ANSWER)
         )
-        row = (await self._session.execute(change)).first()
+        row = (await self._session.execute(change)).mappings().first()
         return None if row is None else job_of(row)
 
     async def delete(self, id: UUID) -> bool:  # noqa: A002 - what it is
@@ -156,25 +133,32 @@ class JobRepository:
         return gone.first() is not None
 
 
+async def count_unfinished(connection: Connection, most: int) -> Unfinished:
+    """How many jobs have not ended, counted up to `most`, by a connection of the driver."""
+    row = await connection.fetchrow(_COUNT, most)
+    return Unfinished(row["jobs"], row["bulk"])
+
+
 def job_of(row: Any) -> Job:
-    """The job that a row of `recommender.jobs` holds."""
-    failure = None if row.error_reason is None else Failure(row.error_reason, row.error_message)
+    """The job that a row of `recommender.jobs` holds, by the names of its columns."""
+    reason = row["error_reason"]
+    failure = None if reason is None else Failure(reason, row["error_message"])
     return Job(
-        id=row.id,
-        catalog=row.catalog,
-        user=row.user_id,
-        session=row.session,
-        lane=Lane(row.lane),
-        query=row.query,
-        deadline=row.deadline,
-        create_time=row.create_time,
-        expire_time=row.expire_time,
-        state=State(row.state),
-        version=row.version,
-        attempts=row.attempts,
-        start_time=row.start_time,
-        end_time=row.end_time,
-        answer=row.answer,
+        id=row["id"],
+        catalog=row["catalog"],
+        user=row["user_id"],
+        session=row["session"],
+        lane=Lane(row["lane"]),
+        query=row["query"],
+        deadline=row["deadline"],
+        create_time=row["create_time"],
+        expire_time=row["expire_time"],
+        state=State(row["state"]),
+        version=row["version"],
+        attempts=row["attempts"],
+        start_time=row["start_time"],
+        end_time=row["end_time"],
+        answer=row["answer"],
         failure=failure,
-        continues=row.continues,
+        continues=row["continues"],
     )

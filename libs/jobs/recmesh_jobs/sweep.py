@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
@@ -24,9 +23,10 @@ _RETURNING = (
     " j.state, j.version, j.attempts, j.start_time, j.end_time, j.answer, j.error_reason, j.error_message, j.continues"
 )
 _TO_DISPATCH = _RETURNING + ", j.shown"
+# What has no end stands in an index of its own: `end_time IS NULL` is how that is found.
 # The wait doubles each time, so that a long queue is not made longer by its own repeats.
 _DUE = text(
-    "WITH due AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1"
+    "WITH due AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE end_time IS NULL AND state = 1"
     " AND lane = ANY(CAST(:lanes AS smallint[])) AND dispatch_time <= now()"
     " AND deadline > now() ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET dispatches = least(j.dispatches + 1, 30),"
@@ -38,20 +38,23 @@ _HURRY = text(
     "WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN :low AND :high AND state = 1 AND dispatch_time > now()"
 )
 _EXPIRE = text(
-    "WITH late AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 1 AND deadline <= now()"
+    "WITH late AS MATERIALIZED (SELECT id FROM recommender.jobs"
+    " WHERE end_time IS NULL AND state = 1 AND deadline <= now()"
     " LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET state = 6, end_time = now(), error_reason = :reason, error_message = :message "
     "FROM late WHERE j.id = late.id" + _RETURNING
 )
 _REQUEUE = text(
-    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 2 AND lease_until < now()"
+    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs"
+    " WHERE end_time IS NULL AND state = 2 AND lease_until < now()"
     " AND attempts < :attempts LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET state = 1, lane = :suspect, worker = NULL, lease_until = NULL,"
     " dispatches = 1, dispatch_time = now() + make_interval(secs => :wait) "
     "FROM lost WHERE j.id = lost.id" + _TO_DISPATCH
 )
 _GIVE_UP = text(
-    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE state = 2 AND lease_until < now()"
+    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs"
+    " WHERE end_time IS NULL AND state = 2 AND lease_until < now()"
     " AND attempts >= :attempts LIMIT :limit FOR UPDATE SKIP LOCKED), "
     "failed AS (UPDATE recommender.jobs j SET state = 4, end_time = now(), worker = NULL, lease_until = NULL,"
     " error_reason = :reason, error_message = :message FROM lost WHERE j.id = lost.id"
@@ -104,7 +107,10 @@ class SweepRepository:
 
     async def _dispatchable(self, statement: TextClause, **values: object) -> list[Job]:
         rows = await self._rows(statement, values)
-        return [replace(job_of(row), shown=row.shown or b"") for row in rows]
+        return [replace(job_of(row), shown=row["shown"] or b"") for row in rows]
 
-    async def _rows(self, statement: TextClause, values: Mapping[str, object]) -> Sequence[Any]:
-        return (await self._session.execute(statement, {**values, "limit": LIMIT})).all()
+    async def _rows(
+        self, statement: TextClause, values: Mapping[str, object]
+    ) -> Sequence[RowMapping]:
+        found = await self._session.execute(statement, {**values, "limit": LIMIT})
+        return found.mappings().all()

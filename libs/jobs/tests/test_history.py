@@ -4,11 +4,12 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy import text
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh_jobs import history_repository
 from recmesh_jobs.history import Event
-from recmesh_jobs.history_repository import Happened, HistoryRepository
+from recmesh_jobs.history_repository import Happened, HistoryRepository, events_of
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
 
@@ -39,8 +40,15 @@ async def add(database: Database, catalog: str, *happened: Happened) -> None:
 
 async def read(database: Database, catalog: str, person: str = "ada") -> Sequence[Event]:
     async with database.transaction() as session:
-        found = await HistoryRepository(session).read([(catalog, person)])
-    return found.get((catalog, person), ())
+        found = await session.execute(
+            text(
+                "SELECT items, types, event_values, event_times FROM recommender.user_history"
+                " WHERE catalog = :catalog AND user_id = :person"
+            ),
+            {"catalog": catalog, "person": person},
+        )
+        row = found.first()
+    return () if row is None else events_of(row)
 
 
 @pytest.fixture
@@ -80,14 +88,9 @@ async def test_people_and_catalogs_do_not_mix(database: Database, catalog: str) 
     other = f"{catalog}-2"
     await add(database, catalog, did("a"), did("b", person="bob"))
     await add(database, other, did("c"))
-    people = [(catalog, "ada"), (catalog, "bob"), (other, "ada"), (other, "bob"), (catalog, "ada")]
-    async with database.transaction() as session:
-        found = await HistoryRepository(session).read(people)
-    assert {person: [event.item for event in events] for person, events in found.items()} == {
-        (catalog, "ada"): ["a"],
-        (catalog, "bob"): ["b"],
-        (other, "ada"): ["c"],
-    }
+    people = [(catalog, "ada"), (catalog, "bob"), (other, "ada"), (other, "bob")]
+    found = [[event.item for event in await read(database, *person)] for person in people]
+    assert found == [["a"], ["b"], ["c"], []]
 
 
 async def test_the_latest_stay_and_the_order_of_arrival_does_not_matter(

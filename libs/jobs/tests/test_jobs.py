@@ -8,6 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs import reading
+from recmesh_jobs.history import Event
+from recmesh_jobs.history_repository import Happened, HistoryRepository, events_of
 from recmesh_jobs.intake import Stored, Submission, find, request_key, store
 from recmesh_jobs.job import Failure, Job
 from recmesh_jobs.leases import LeaseRepository
@@ -36,13 +39,13 @@ def job(**fields: object) -> Job:
 
 
 async def stored(database: Database, *jobs: Job) -> None:
-    async with database.transaction() as session:
-        await store(session, [Submission(j, None, b"") for j in jobs])
+    async with database.driver() as connection:
+        await store(connection, [Submission(j, None, b"") for j in jobs])
 
 
 async def read(database: Database, job: Job) -> Job | None:
-    async with database.transaction() as session:
-        return next(iter(await JobRepository(session).get([job.id])), None)
+    async with database.driver() as connection:
+        return (await reading.read(connection, [job.id])).get(job.id)
 
 
 async def run_out(database: Database, job: Job) -> None:
@@ -73,7 +76,8 @@ async def test_what_a_chain_has_shown_is_read_where_it_is_needed_only(database: 
         await sweep.hurry([made.id])
         due = {j.id: j for j in await sweep.due([Lane.INTERACTIVE], 10)}
         assert (due[made.id].shown, due[made.id].continues) == (made.shown, first.id)
-        await LeaseRepository(session, "w").claim([made.id], 0)
+    async with database.driver() as connection:
+        await LeaseRepository(connection, "w").claim([made.id], 0)
     await run_out(database, made)
     async with database.transaction() as session:
         lost = {j.id: j for j in await SweepRepository(session).requeue_lost(5, 10)}
@@ -83,11 +87,12 @@ async def test_what_a_chain_has_shown_is_read_where_it_is_needed_only(database: 
 async def test_a_deleted_job_is_gone_with_its_dead_letter(database: Database) -> None:
     made, other = job(), job()
     await stored(database, made, other)
-    async with database.transaction() as session:
-        leases = LeaseRepository(session, "w")
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
         claims = (await leases.claim([made.id, other.id], 30)).claims
         broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
         await leases.fail([(claim, broken) for claim in claims.values()])
+    async with database.transaction() as session:
         assert await JobRepository(session).delete(made.id)
         assert not await JobRepository(session).delete(made.id)
         letters = await session.execute(
@@ -101,14 +106,15 @@ async def test_a_deleted_job_is_gone_with_its_dead_letter(database: Database) ->
 async def test_a_deleted_job_takes_no_result(database: Database) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        claim = (await LeaseRepository(session, "w").claim([made.id], 30)).claims[made.id]
-        await JobRepository(session).delete(made.id)
-    async with database.transaction() as session:
-        leases = LeaseRepository(session, "w")
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
+        claim = (await leases.claim([made.id], 30)).claims[made.id]
+        async with database.transaction() as session:
+            await JobRepository(session).delete(made.id)
         assert not await leases.succeed([(claim, b"late")])
         assert not await leases.fail([(claim, Failure(reasons.ERROR_REASON_INTERNAL, "late"))])
         assert not await leases.release([claim])
+    async with database.transaction() as session:
         buried = text("SELECT count(*) FROM recommender.dead_letters WHERE job_id = :id")
         assert await session.scalar(buried, {"id": made.id}) == 0
 
@@ -135,8 +141,8 @@ async def test_a_request_id_makes_one_job_also_under_concurrency(database: Datab
     first, second = job(), job()
 
     async def submit(made: Job) -> tuple[bool, object]:
-        async with database.transaction() as session:
-            (outcome,) = await store(session, [Submission(made, key, b"same")])
+        async with database.driver() as connection:
+            (outcome,) = await store(connection, [Submission(made, key, b"same")])
         return outcome.is_new, outcome.job_id
 
     outcomes = await asyncio.gather(submit(first), submit(second))
@@ -148,20 +154,66 @@ async def test_a_request_id_makes_one_job_also_under_concurrency(database: Datab
 
 async def test_a_request_id_twice_in_one_group_makes_one_job(database: Database) -> None:
     key = request_key("films", "ada", str(uuid7()))
-    async with database.transaction() as session:
+    async with database.driver() as connection:
         outcomes = await store(
-            session, [Submission(job(), key, b"x"), Submission(job(), key, b"x")]
+            connection, [Submission(job(), key, b"x"), Submission(job(), key, b"x")]
         )
     assert [o.is_new for o in outcomes] == [True, False]
     assert outcomes[0].job_id == outcomes[1].job_id
 
 
+async def test_what_is_new_is_stored_by_one_statement(database: Database) -> None:
+    noon = dt.datetime.combine(dt.datetime.now(dt.UTC), dt.time(12), dt.UTC)
+    made = [job(id=uuid7(noon), create_time=noon) for _ in range(3)]
+    keys = [request_key("films", "ada", str(one.id)) for one in made[1:]]
+    asked = [Submission(one, key, b"") for one, key in zip(made, [None, *keys], strict=True)]
+    statements: list[str] = []
+    async with database.driver() as connection:
+        with connection.query_logger(lambda query: statements.append(query.query)):
+            outcomes = await store(connection, asked)
+            # The driver tells of statements a moment later.
+            await asyncio.sleep(0)
+    assert outcomes == [Stored(one.id, is_new=True) for one in made]
+    assert len(statements) == 1
+
+
+async def test_a_repeat_keeps_none_of_its_neighbours_from_being_stored(database: Database) -> None:
+    earlier, *made = (job() for _ in range(4))
+    keys = [request_key("films", "ada", str(uuid7())) for _ in range(2)]
+    async with database.driver() as connection:
+        await store(connection, [Submission(earlier, keys[0], b"")])
+        outcomes = await store(
+            connection,
+            [
+                Submission(made[0], None, b""),
+                Submission(made[1], keys[0], b""),
+                Submission(made[2], keys[1], b""),
+            ],
+        )
+    assert [o.job_id for o in outcomes] == [made[0].id, earlier.id, made[2].id]
+    assert [o.is_new for o in outcomes] == [True, False, True]
+    assert [await read(database, one) for one in made] == [made[0], None, made[2]]
+
+
+async def test_groups_with_the_same_request_ids_do_not_deadlock(database: Database) -> None:
+    keys = [request_key("films", "ada", str(uuid7())) for _ in range(20)]
+
+    async def submit(order: list[bytes]) -> dict[bytes, Stored]:
+        async with database.driver() as connection:
+            made = await store(connection, [Submission(job(), key, b"") for key in order])
+        return dict(zip(order, made, strict=True))
+
+    groups = await asyncio.gather(*(submit(keys[::step]) for step in (1, -1, 1, -1)))
+    for key in keys:
+        assert len({group[key].job_id for group in groups}) == 1
+        assert [group[key].is_new for group in groups].count(True) == 1
+
+
 async def test_a_request_id_used_for_something_else_is_told(database: Database) -> None:
     key = request_key("films", "ada", str(uuid7()))
-    async with database.transaction() as session:
-        await store(session, [Submission(job(), key, b"one")])
-    async with database.transaction() as session:
-        (outcome,) = await store(session, [Submission(job(), key, b"other")])
+    async with database.driver() as connection:
+        await store(connection, [Submission(job(), key, b"one")])
+        (outcome,) = await store(connection, [Submission(job(), key, b"other")])
     assert not outcome.is_new
     assert not outcome.same_request
 
@@ -169,11 +221,11 @@ async def test_a_request_id_used_for_something_else_is_told(database: Database) 
 async def test_a_repeat_is_found_without_storing_it(database: Database) -> None:
     key = request_key("films", "ada", str(uuid7()))
     first, second = job(), job()
-    async with database.transaction() as session:
-        assert await find(session, [Submission(first, key, b"x")]) == [None]
-        await store(session, [Submission(first, key, b"x")])
+    async with database.driver() as connection:
+        assert await find(connection, [Submission(first, key, b"x")]) == [None]
+        await store(connection, [Submission(first, key, b"x")])
         repeats = [Submission(second, None, b"x"), Submission(second, key, b"other")]
-        none, found = await find(session, repeats)
+        none, found = await find(connection, repeats)
     assert none is None
     assert found is not None
     assert (found.job_id, found.is_new, found.same_request) == (first.id, False, False)
@@ -196,8 +248,8 @@ async def test_a_request_id_makes_one_job_where_the_days_that_it_is_kept_under_d
             for clock in (first_at, second_at)
         )
     )
-    async with database.transaction() as session:
-        await store(session, [Submission(first, key, b"")])
+    async with database.driver() as connection, connection.transaction():
+        await store(connection, [Submission(first, key, b"")])
         blocked = asyncio.create_task(_submit(database, second, key))
         await _until_somebody_waits(database)
     outcome = await blocked
@@ -208,8 +260,8 @@ async def test_a_request_id_makes_one_job_where_the_days_that_it_is_kept_under_d
 
 
 async def _submit(database: Database, made: Job, key: bytes) -> Stored:
-    async with database.transaction() as session:
-        (outcome,) = await store(session, [Submission(made, key, b"")])
+    async with database.driver() as connection:
+        (outcome,) = await store(connection, [Submission(made, key, b"")])
     return outcome
 
 
@@ -237,8 +289,8 @@ async def test_a_request_id_holds_across_midnight(
     for day, clock in ((today, earlier), (today + dt.timedelta(days=1), later)):
         at = dt.datetime.combine(day, dt.time.fromisoformat(clock), dt.UTC)
         made = job(id=uuid7(at), create_time=at)
-        async with database.transaction() as session:
-            outcomes += await store(session, [Submission(made, key, b"")])
+        async with database.driver() as connection:
+            outcomes += await store(connection, [Submission(made, key, b"")])
     assert outcomes[0].job_id == outcomes[1].job_id
 
 
@@ -247,8 +299,8 @@ async def test_only_one_of_two_workers_claims_a_job(database: Database) -> None:
     await stored(database, made)
 
     async def claim(worker: str) -> bool:
-        async with database.transaction() as session:
-            claimed = await LeaseRepository(session, worker).claim([made.id], 30)
+        async with database.driver() as connection:
+            claimed = await LeaseRepository(connection, worker).claim([made.id], 30)
         return made.id in claimed.claims
 
     assert sorted(await asyncio.gather(claim("one"), claim("two"))) == [False, True]
@@ -257,11 +309,55 @@ async def test_only_one_of_two_workers_claims_a_job(database: Database) -> None:
     assert (found.state, found.attempts) == (State.RUNNING, 1)
 
 
+async def test_histories_come_with_the_claims_of_each_person_once_where_they_are_asked_for(
+    database: Database,
+) -> None:
+    catalog, other = str(uuid7()), str(uuid7())
+    did = [Event(item, 1, None, time) for item, time in (("heat", 2.0), ("ran", 1.0))]
+    now = dt.datetime.now(dt.UTC)
+    async with database.transaction() as session:
+        histories = HistoryRepository(session)
+        for known in (catalog, other):
+            for person in ("ada", "bob"):
+                await histories.add(known, [Happened(person, one, now) for one in did])
+    gone, first, second, new = (
+        job(catalog=catalog, user=user) for user in ("ada", "ada", "ada", "eve")
+    )
+    unasked, late = job(catalog=catalog, user="bob"), job(catalog=other, deadline=now)
+    ours = [gone, first, second, new, unasked, late]
+    await stored(database, *ours)
+    asked = {one.id for one in ours if one is not unasked}
+    async with database.driver() as connection:
+        # Of the jobs of one person it does not matter which is ours.
+        await LeaseRepository(connection, "other").claim([gone.id], 30)
+        leases = LeaseRepository(connection, "w")
+        claimed = await leases.claim([one.id for one in ours], 30, histories=asked)
+    assert set(claimed.claims) == {first.id, second.id, new.id, unasked.id}
+    assert {who: events_of(columns) for who, columns in claimed.histories.items()} == {
+        (catalog, "ada"): tuple(did)
+    }
+
+
+async def test_a_claim_writes_no_index_entries(database: Database) -> None:
+    made = job()
+    await stored(database, made)
+    changed = (
+        "SELECT sum(n_tup_upd), sum(n_tup_hot_upd) FROM pg_stat_xact_user_tables"
+        " WHERE relname LIKE 'jobs\\_%'"
+    )
+    async with database.driver() as connection, connection.transaction():
+        before = await connection.fetchrow(changed)
+        await LeaseRepository(connection, "w").claim([made.id], 30)
+        after = await connection.fetchrow(changed)
+    # One row has changed, and only in the table.
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1]
+
+
 async def test_a_job_past_its_deadline_is_expired_and_not_claimed(database: Database) -> None:
     made = job(deadline=dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
     await stored(database, made)
-    async with database.transaction() as session:
-        claimed = await LeaseRepository(session, "w").claim([made.id], 30)
+    async with database.driver() as connection:
+        claimed = await LeaseRepository(connection, "w").claim([made.id], 30)
     assert not claimed.claims
     assert [e.state for e in claimed.expired] == [State.EXPIRED]
     found = await read(database, made)
@@ -275,15 +371,13 @@ async def test_a_result_is_stored_once_and_by_the_holder_of_the_lease_only(
 ) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        claim = (await LeaseRepository(session, "w").claim([made.id], 30)).claims[made.id]
-    async with database.transaction() as session:
-        assert not await LeaseRepository(session, "other").succeed([(claim, b"theirs")])
-        assert not await LeaseRepository(session, "w").succeed(
-            [(replace(claim, attempt=claim.attempt + 1), b"stale")]
-        )
-        assert await LeaseRepository(session, "w").succeed([(claim, b"ours")])
-        assert not await LeaseRepository(session, "w").succeed([(claim, b"again")])
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
+        claim = (await leases.claim([made.id], 30)).claims[made.id]
+        assert not await LeaseRepository(connection, "other").succeed([(claim, b"theirs")])
+        assert not await leases.succeed([(replace(claim, attempt=claim.attempt + 1), b"stale")])
+        assert await leases.succeed([(claim, b"ours")])
+        assert not await leases.succeed([(claim, b"again")])
     found = await read(database, made)
     assert found is not None
     assert (found.state, found.answer) == (State.SUCCEEDED, b"ours")
@@ -292,11 +386,13 @@ async def test_a_result_is_stored_once_and_by_the_holder_of_the_lease_only(
 async def test_a_cancelled_job_takes_no_result(database: Database) -> None:
     made = job()
     await stored(database, made)
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
+        claim = (await leases.claim([made.id], 30)).claims[made.id]
+        async with database.transaction() as session:
+            assert await JobRepository(session).cancel(made.id) is not None
+        assert not await leases.succeed([(claim, b"late")])
     async with database.transaction() as session:
-        claim = (await LeaseRepository(session, "w").claim([made.id], 30)).claims[made.id]
-        cancelled = await JobRepository(session).cancel(made.id)
-        assert cancelled is not None
-        assert not await LeaseRepository(session, "w").succeed([(claim, b"late")])
         assert await JobRepository(session).cancel(made.id) is None
     found = await read(database, made)
     assert found is not None
@@ -306,10 +402,11 @@ async def test_a_cancelled_job_takes_no_result(database: Database) -> None:
 async def test_a_failed_job_stands_in_the_dead_letters(database: Database) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        leases = LeaseRepository(session, "w")
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
         claim = (await leases.claim([made.id], 30)).claims[made.id]
         ended = await leases.fail([(claim, Failure(reasons.ERROR_REASON_INTERNAL, "broken"))])
+    async with database.transaction() as session:
         letters = await session.execute(
             text("SELECT reason, attempts FROM recommender.dead_letters WHERE job_id = :id"),
             {"id": made.id},
@@ -321,8 +418,8 @@ async def test_a_failed_job_stands_in_the_dead_letters(database: Database) -> No
 async def test_giving_back_is_no_attempt(database: Database) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        leases = LeaseRepository(session, "w")
+    async with database.driver() as connection:
+        leases = LeaseRepository(connection, "w")
         claim = (await leases.claim([made.id], 30)).claims[made.id]
         assert await leases.release([claim]) == 1
     found = await read(database, made)
@@ -333,8 +430,8 @@ async def test_giving_back_is_no_attempt(database: Database) -> None:
 async def test_a_job_whose_lease_ran_out_goes_to_the_suspect_lane(database: Database) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        await LeaseRepository(session, "w").claim([made.id], 30)
+    async with database.driver() as connection:
+        await LeaseRepository(connection, "w").claim([made.id], 30)
     async with database.transaction() as session:
         assert made.id not in {j.id for j in await SweepRepository(session).requeue_lost(5, 10)}
     await run_out(database, made)
@@ -347,8 +444,8 @@ async def test_a_job_whose_lease_ran_out_goes_to_the_suspect_lane(database: Data
 async def test_a_job_whose_attempts_are_used_up_is_given_up(database: Database) -> None:
     made = job()
     await stored(database, made)
-    async with database.transaction() as session:
-        await LeaseRepository(session, "w").claim([made.id], 30)
+    async with database.driver() as connection:
+        await LeaseRepository(connection, "w").claim([made.id], 30)
     await run_out(database, made)
     async with database.transaction() as session:
         given_up = await SweepRepository(session).give_up_lost(1)

@@ -7,12 +7,11 @@ from sqlalchemy import text
 
 from localmesh.databases import PostgresServer
 from recmesh.common.v1 import error_reason_pb2 as reasons
-from recmesh_jobs import partitions
+from recmesh_jobs import partitions, reading
 from recmesh_jobs.intake import Submission, find, request_key, store
 from recmesh_jobs.job import Failure, Job
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.models import SCHEMA, metadata
-from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
@@ -44,8 +43,8 @@ def submission(day: dt.date) -> Submission:
 
 async def put(database: Database, day: dt.date) -> Submission:
     made = submission(day)
-    async with database.transaction() as session:
-        await store(session, [made])
+    async with database.driver() as connection:
+        await store(connection, [made])
     return made
 
 
@@ -75,9 +74,9 @@ async def test_what_a_day_without_a_partition_took_moves_into_its_own(own: Datab
     await partitions.maintain(own, day + DAY, ahead_days=0, keep_days=2)
     assert (await count(own, "jobs_default"), await count(own, "requests_default")) == (0, 0)
     assert await count(own, f"jobs_{day:%Y%m%d}") == 1
-    async with own.transaction() as session:
-        assert await JobRepository(session).get([made.job.id]) == [made.job]
-        assert await find(session, [submission(day)]) != [None]
+    async with own.driver() as connection:
+        assert await reading.read(connection, [made.job.id]) == {made.job.id: made.job}
+        assert await find(connection, [submission(day)]) != [None]
     assert f"jobs_{day:%Y%m%d}" in await partitions.maintain(
         own, day + 3 * DAY, ahead_days=0, keep_days=2
     )
@@ -88,8 +87,8 @@ async def test_request_ids_go_after_two_days_and_dead_letters_with_their_jobs(
 ) -> None:
     day = TODAY + 70 * DAY
     made = await put(own, day)
-    async with own.transaction() as session:
-        leases = LeaseRepository(session, "w")
+    async with own.driver() as connection:
+        leases = LeaseRepository(connection, "w")
         claims = (await leases.claim([made.job.id], 30)).claims
         broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
         await leases.fail([(claim, broken) for claim in claims.values()])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from recmesh_jobs import popularity_repository
+from recmesh_jobs import index_repository, popularity_repository
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.items import IndexedItem
 from recmesh_jobs.popularity_repository import PopularityRepository
@@ -52,8 +52,8 @@ async def index(
 async def since(
     database: Database, catalog: str, seq: int = 0, encoder: str = ENCODER
 ) -> dict[str, IndexedItem]:
-    async with database.transaction() as session:
-        found = await IndexRepository(session, encoder).since(catalog, seq, 1000)
+    async with database.driver() as connection:
+        found = await index_repository.since(connection, encoder, catalog, seq, 1000)
     return {item.item: item for item in found}
 
 

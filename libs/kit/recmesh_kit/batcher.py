@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -17,7 +19,7 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Hands items to a function in batches. No timer: an item that comes alone is a batch at once.
+    """Hands items to a function in batches. An item that comes alone is a batch at once.
 
     Args:
         name: For messages and task names.
@@ -26,6 +28,8 @@ class Batcher(Generic[T, R]):
         max_batch: Most items in a batch.
         max_waiting: Most items that wait to be taken into a batch.
         workers: Most batches that run at once.
+        gather_seconds: How long a batch of several is put off for those that are about to come. Only while they come so
+            fast that one more is to be expected in that time: then batches are larger, and fewer.
     """
 
     def __init__(
@@ -35,12 +39,15 @@ class Batcher(Generic[T, R]):
         max_batch: int,
         max_waiting: int,
         workers: int = 1,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._run = run
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._workers = workers
+        self._gather_seconds = gather_seconds
+        self._taken_at = -math.inf
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -90,8 +97,11 @@ class Batcher(Generic[T, R]):
     async def _work(self) -> None:
         """Runs batches until nothing waits."""
         try:
-            while batch := self._take():
-                await self._run_one(batch)
+            while self._waiting:
+                if self._are_coming():
+                    await asyncio.sleep(self._gather_seconds)
+                if batch := self._take():
+                    await self._run_one(batch)
         finally:
             # Here, not in a callback of the task: whoever submits in between would find nobody to do it.
             task = asyncio.current_task()
@@ -111,7 +121,16 @@ class Batcher(Generic[T, R]):
                 future.cancel()
             raise
 
+    def _are_coming(self) -> bool:
+        """Whether, at the rate at which others have come beside the first since the last batch, another one comes
+        within the time that is gathered, and has room in the batch. (One caller after the other is not put off.)"""
+        if len(self._waiting) >= self._max_batch:
+            return False
+        since = time.monotonic() - self._taken_at
+        return (len(self._waiting) - 1) * self._gather_seconds > since
+
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        self._taken_at = time.monotonic()
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while self._waiting and len(batch) < self._max_batch:
             item, future = self._waiting.popleft()

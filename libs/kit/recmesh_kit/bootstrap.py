@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -13,6 +12,7 @@ import uvloop
 from recmesh_kit.logging import configure_logging
 from recmesh_kit.migrations import upgrade
 from recmesh_kit.settings import DatabaseSettings, ServiceSettings, load
+from recmesh_kit.telemetry.errors import MetricsUnavailable
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -45,10 +45,11 @@ def main(
         upgrade(settings.database_url.get_secret_value(), *migrate)
         return
     log.info("starting", settings=settings.redacted())
-    # What was imported stays: the collector need not walk it again and again.
-    gc.freeze()
     uvloop.run(_run(run, settings))
 
 
 async def _run(run: Callable[[S], Awaitable[None]], settings: S) -> None:
-    await run(settings)
+    try:
+        await run(settings)
+    except MetricsUnavailable as error:
+        sys.exit(str(error))

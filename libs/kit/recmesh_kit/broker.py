@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import structlog
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
-from aio_pika.exceptions import DeliveryError, PublishError
+from aio_pika.abc import AbstractChannel
 
 from recmesh_kit import amqp
-from recmesh_kit.amqp import TopologyError, translated, unavailable
-from recmesh_kit.consumer import Consumer, Delivery, Handler, Source
+from recmesh_kit.amqp import TopologyError, translated
+from recmesh_kit.consumer import Consumer, Handler, Source
+from recmesh_kit.delivery import Delivery
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.link import Link, UnsupportedBroker
+from recmesh_kit.publisher import Outgoing, Publisher, Unroutable
 from recmesh_kit.settings import BrokerSettings
 from recmesh_kit.tasks import Background
 from recmesh_kit.topology import Topology
+from recmesh_kit.wire import WiredConnection
 
 __all__ = [
     "Broker",
     "Consumer",
     "Delivery",
+    "Depth",
     "Handler",
+    "Outgoing",
     "TopologyError",
     "Unroutable",
     "UnsupportedBroker",
@@ -35,8 +39,17 @@ __all__ = [
 _REPLY_PREFETCH = 256
 
 
-class Unroutable(Unavailable):
-    """No queue takes the message that was published with `mandatory`."""
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How a queue stands.
+
+    Attributes:
+        messages: That wait.
+        consumers: That take them.
+    """
+
+    messages: int
+    consumers: int
 
 
 class Broker:
@@ -58,7 +71,7 @@ class Broker:
         self._background = Background()
         self._consumers: list[Consumer] = []
         self._replies: Consumer | None = None
-        self._channels: dict[bool, AbstractChannel] = {}
+        self._publishers: dict[bool, Publisher] = {}
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -119,6 +132,23 @@ class Broker:
             async with amqp.open_channel(self._link.live(), self._timeout):
                 return
 
+    async def depths(self, *queues: str) -> dict[str, Depth]:
+        """How queues stand, by name.
+
+        Raises:
+            Unavailable: The broker is away, or has not all of them.
+        """
+        found = {}
+        with translated("looking at queues"):
+            async with amqp.open_channel(self._link.live(), self._timeout) as channel:
+                for name in queues:
+                    declared = await channel.declare_queue(
+                        name, passive=True, timeout=self._timeout
+                    )
+                    state = declared.declaration_result
+                    found[name] = Depth(state.message_count or 0, state.consumer_count or 0)
+        return found
+
     async def declare(self, topology: Topology) -> None:
         """Declares exchanges and queues, now and after each reconnection. Without the broker it is put off till then.
 
@@ -147,7 +177,7 @@ class Broker:
             routing_key: What the exchange routes by.
             body: The content.
             headers: Headers.
-            message_id: Its id; one is made up by default.
+            message_id: Its id; by default it has none.
             reply_to: The queue that waits for an answer.
             persistent: Whether it is written to disk.
             confirm: Whether to wait until the broker has it safely. Else it may be lost without a word.
@@ -157,35 +187,48 @@ class Broker:
             Unavailable: The broker is away or refuses the message, or nobody knows whether it has it.
             Unroutable: No queue takes it.
         """
-        sent: HeadersType = dict(headers or {})
+        message = Outgoing(
+            exchange=exchange,
+            routing_key=routing_key,
+            body=body,
+            headers=headers or {},
+            message_id=message_id,
+            reply_to=reply_to,
+            persistent=persistent,
+            mandatory=mandatory,
+        )
+        [error] = await self.publish_all([message], confirm=confirm)
+        if error is not None:
+            raise error
+
+    async def publish_all(
+        self, messages: Sequence[Outgoing], *, confirm: bool = True
+    ) -> list[Unavailable | None]:
+        """Publishes messages in one go; many such groups may be in flight. The id of the request in hand goes along as
+        a header where there is none.
+
+        Args:
+            messages: The messages.
+            confirm: As for `publish`.
+
+        Returns:
+            For each message, in order, None or what `publish` would raise.
+
+        Raises:
+            Unavailable: The broker is away: it has none of them.
+        """
+        if not messages:
+            return []
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         if request_id is not None:
-            sent[amqp.REQUEST_ID_HEADER] = str(request_id)
-        message = Message(
-            body,
-            headers=sent,
-            message_id=message_id or uuid.uuid4().hex,
-            reply_to=reply_to,
-            delivery_mode=DeliveryMode.PERSISTENT if persistent else DeliveryMode.NOT_PERSISTENT,
-        )
-        try:
-            with translated(f"publishing to {exchange or routing_key}"):
-                async with asyncio.timeout(self._timeout):
-                    channel = await self._publishing(self._link.live(), confirm)
-                    raw = await channel.get_underlay_channel()
-                    await raw.basic_publish(
-                        body,
-                        exchange=exchange,
-                        routing_key=routing_key,
-                        properties=message.properties,
-                        mandatory=mandatory and confirm,
-                    )
-        except Unavailable as error:
-            if isinstance(error.__cause__, PublishError):
-                raise Unroutable(f"No queue takes {routing_key!r}.", reason=error.reason) from error
-            if isinstance(error.__cause__, DeliveryError):
-                raise unavailable(f"The broker refuses messages for {routing_key!r}.") from error
-            raise
+            inherited = {amqp.REQUEST_ID_HEADER: str(request_id)}
+            messages = [
+                replace(message, headers={**inherited, **message.headers}) for message in messages
+            ]
+        with translated("publishing"):
+            async with asyncio.timeout(self._timeout):
+                publisher = await self._publisher(self._link.live(), confirm)
+        return await publisher.publish(messages, self._timeout)
 
     async def consume(
         self,
@@ -251,17 +294,20 @@ class Broker:
         self._background.spawn(f"consume {name}", consumer.run())
         return consumer
 
-    async def _publishing(self, connection: AbstractConnection, confirm: bool) -> AbstractChannel:
-        """The channel for publishing. A broker that blocks publishers (its memory or disk is full) is waited for."""
+    async def _publisher(self, connection: WiredConnection, confirm: bool) -> Publisher:
+        """Where to publish. A broker that blocks publishers (its memory or disk is full) is waited for."""
         assert connection.transport is not None
         await connection.transport.ready()
-        channel = self._channels.get(confirm)
-        if channel is not None and not channel.is_closed:
-            return channel
+        publisher = self._publishers.get(confirm)
+        if publisher is not None and not publisher.closed:
+            return publisher
         async with self._opening:
-            channel = self._channels.get(confirm)
-            if channel is None or channel.is_closed:
-                channel = connection.channel(publisher_confirms=confirm, on_return_raises=confirm)
+            publisher = self._publishers.get(confirm)
+            if publisher is None or publisher.closed:
+                channel = connection.channel(publisher_confirms=confirm)
                 await channel.initialize()
-                self._channels[confirm] = channel
-            return channel
+                publisher = Publisher(
+                    connection, await channel.get_underlay_channel(), confirms=confirm
+                )
+                self._publishers[confirm] = publisher
+            return publisher

@@ -17,6 +17,7 @@ from structlog.contextvars import get_contextvars
 
 from recmesh_kit import context
 from recmesh_kit.errors import DeadlineExceeded, Unavailable
+from recmesh_kit.telemetry.place import current_place
 
 log = structlog.get_logger()
 
@@ -148,6 +149,9 @@ class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
         request_id = get_contextvars().get("request_id")
         if request_id:
             metadata.append(("x-request-id", str(request_id)))
+        here = current_place()
+        if here is not None:
+            metadata += here.headers.items()
         if self._credentials is not None:
             metadata.append(("authorization", f"Bearer {await self._credentials.token()}"))
         left = context.remaining()

@@ -1,21 +1,23 @@
-"""Messages in: taken in batches, settled one by one, drained at the end."""
+"""Messages in: taken in batches, drained at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 import aiormq.abc
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel
 
-from recmesh_kit.amqp import REQUEST_ID_HEADER, open_channel, translated
+from recmesh_kit.amqp import open_channel, translated
+from recmesh_kit.delivery import Delivery, Settling
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.tasks import backoff
+from recmesh_kit.wire import WiredConnection
 
 log = structlog.get_logger()
 
@@ -23,71 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _AFTER_FAILURE_SECONDS = 1.0
 """How long a batch rests before it is returned, so that a message that always fails does not spin."""
-
-
-class Delivery:
-    """A message in hand. Settle it once, by `ack` or `nack`; further calls do nothing, and neither do those on a
-    channel that is gone: the broker gives the message out again by itself.
-
-    Attributes:
-        body: The content.
-        headers: The headers, those of the broker (`x-delivery-count`, …) among them.
-        message_id: What the publisher called it, or made up.
-        reply_to: The queue that waits for an answer; None when nobody does.
-        routing_key: What it was published with.
-        redelivered: Whether it was given out before.
-    """
-
-    __slots__ = (
-        "_channel",
-        "_settled",
-        "_tag",
-        "_timeout",
-        "body",
-        "headers",
-        "message_id",
-        "redelivered",
-        "reply_to",
-        "routing_key",
-    )
-
-    def __init__(self, message: aiormq.abc.DeliveredMessage, timeout_seconds: float) -> None:
-        properties = message.header.properties
-        self.body: bytes = message.body
-        self.headers: Mapping[str, Any] = properties.headers or {}
-        self.message_id: str | None = properties.message_id
-        self.reply_to: str | None = properties.reply_to
-        self.routing_key: str = message.routing_key or ""
-        self.redelivered: bool = bool(message.redelivered)
-        self._channel = message.channel
-        self._tag = message.delivery_tag or 0
-        self._timeout = timeout_seconds
-        self._settled = False
-
-    @property
-    def request_id(self) -> str | None:
-        """The id of the request that the publisher was serving."""
-        value = self.headers.get(REQUEST_ID_HEADER)
-        return value if isinstance(value, str) else None
-
-    async def ack(self) -> None:
-        """Tells the broker that it is done."""
-        if self._begin_settling():
-            with suppress(Unavailable), translated("ack"):
-                async with asyncio.timeout(self._timeout):
-                    await self._channel.basic_ack(self._tag, wait=False)
-
-    async def nack(self, requeue: bool) -> None:
-        """Gives it back to the queue, or (`requeue` false) throws it away."""
-        if self._begin_settling():
-            with suppress(Unavailable), translated("nack"):
-                async with asyncio.timeout(self._timeout):
-                    await self._channel.basic_nack(self._tag, requeue=requeue, wait=False)
-
-    def _begin_settling(self) -> bool:
-        first = not self._settled
-        self._settled = True
-        return first and not self._channel.is_closed
 
 
 Handler = Callable[[list[Delivery]], Awaitable[None]]
@@ -113,7 +50,7 @@ class Consumer:
     def __init__(
         self,
         name: str,
-        connection: Callable[[], Awaitable[AbstractConnection]],
+        connection: Callable[[], Awaitable[WiredConnection]],
         source: Source,
         handler: Handler,
         *,
@@ -133,6 +70,7 @@ class Consumer:
         self._waiting: deque[Delivery] = deque()
         self._hands: set[asyncio.Task[None]] = set()
         self._channel: aiormq.abc.AbstractChannel | None = None
+        self._settling: Settling | None = None
         self._queue: str | None = None
         self._tag = ""
         self._draining = asyncio.Event()
@@ -169,6 +107,8 @@ class Consumer:
             for hand in left:
                 hand.cancel()
             await asyncio.wait(left)
+        if self._settling is not None:
+            self._settling.flush()
         self._ended.set()
 
     async def run(self) -> None:
@@ -188,23 +128,29 @@ class Consumer:
                     backoff(max(failures, 1), _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
                 )
 
-    async def _consume(self, connection: AbstractConnection) -> None:
+    async def _consume(self, connection: WiredConnection) -> None:
         """Consumes until the channel closes, the broker takes the queue away, or it is drained."""
         async with open_channel(connection, self._timeout) as channel:
             over = asyncio.Event()
             raw = await channel.get_underlay_channel()
             raw.closing.add_done_callback(lambda _: over.set())
             raw.on_consumer_cancel_callbacks.add(lambda _: over.set())
+            self._settling = Settling(connection.wire, raw)
+            connection.wire.tap(raw, partial(self._on_message, self._settling))
             async with asyncio.timeout(self._timeout):
                 queue = await self._source(channel)
                 await channel.set_qos(prefetch_count=self._prefetch)
-                consuming = await raw.basic_consume(queue, self._on_message)
+                if self._draining.is_set():
+                    # Nobody would cancel it: what it got would go to and fro until the last batch has ended.
+                    return
+                consuming = await raw.basic_consume(queue, _untapped)
             self._channel, self._queue, self._tag = raw, queue, consuming.consumer_tag or ""
             log.info("consuming", queue=queue, prefetch=self._prefetch)
             try:
                 await self._until(over)
             finally:
-                # What waits here is given out again by the broker.
+                # What waits here is given out again by the broker, and so is what is in hand still.
+                connection.wire.leave(raw)
                 self._channel = None
                 self._waiting.clear()
         if not self._draining.is_set():
@@ -219,10 +165,12 @@ class Consumer:
             for waiter in waiters:
                 waiter.cancel()
 
-    async def _on_message(self, message: aiormq.abc.DeliveredMessage) -> None:
-        delivery = Delivery(message, self._timeout)
+    def _on_message(
+        self, settling: Settling, name: int, method: bytes, header: bytes, body: bytes
+    ) -> None:
+        delivery = Delivery(settling, method, header, body)
         if self._draining.is_set():
-            await delivery.nack(requeue=True)
+            delivery.give_back(requeue=True)
             return
         self._waiting.append(delivery)
         if len(self._hands) < self._concurrency:
@@ -257,3 +205,8 @@ class Consumer:
                     await self._draining.wait()
             for delivery in batch:
                 await delivery.nack(requeue=True)
+
+
+async def _untapped(message: aiormq.abc.DeliveredMessage) -> None:
+    """What aiormq would call, did it see deliveries."""
+    raise AssertionError(f"not tapped: {message.delivery_tag}")

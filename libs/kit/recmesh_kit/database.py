@@ -1,18 +1,23 @@
-"""PostgreSQL: one engine a process, one transaction a request or message."""
+"""PostgreSQL: one transaction a request or message; the statements of every job by the driver itself."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 
 import asyncpg
 import structlog
-from sqlalchemy import MetaData, event, exc
+from sqlalchemy import Engine, MetaData, event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
@@ -25,6 +30,11 @@ log = structlog.get_logger()
 _AWAY = ("08", "53", "57")
 _GRACE_SECONDS = 5.0
 """How much longer than the server's limit the client waits before it takes the connection for dead."""
+DRIVER_CONNECTIONS = 4
+"""Most connections of a process for the statements of every job. They take a millisecond each."""
+# Of a statement that names its rows by arrays, the plan for all values is as good as any; to plan it anew for each
+# costs more than to run it, and that is what the server would do for the sake of the partitions it can leave out.
+_DRIVER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
 
 
 def metadata(schema: str) -> MetaData:
@@ -42,11 +52,13 @@ def metadata(schema: str) -> MetaData:
 
 
 class Database:
-    """An engine with its pool. Nothing is connected before the first use.
+    """Two pools of connections: one for transactions of SQLAlchemy, one for statements by the driver. Nothing is
+    connected before the first use.
 
     Args:
         url: `postgresql://…`, with whatever parameters asyncpg takes.
-        pool_size: Most connections open at once.
+        pool_size: Most connections open at once for transactions; there are `DRIVER_CONNECTIONS` more for statements
+            by the driver, where there are any.
         timeout_seconds: Limit of connecting, of waiting for a connection of the pool, and of each statement.
         application_name: How the server lists the connections.
     """
@@ -55,17 +67,18 @@ class Database:
         self, url: str, *, pool_size: int, timeout_seconds: float, application_name: str
     ) -> None:
         self._timeout = timeout_seconds
-        self._engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=_Connector(url, timeout_seconds, application_name),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=timeout_seconds,
-            # Values may be personal: they do not belong in an error's text.
-            hide_parameters=True,
+        settings = {
+            "application_name": application_name,
+            "statement_timeout": str(int(timeout_seconds * 1000)),
+            # Compiling costs more than the short statements that it would speed up.
+            "jit": "off",
+            "timezone": "UTC",
+        }
+        self._engine = _engine(_Connector(url, timeout_seconds, settings), pool_size)
+        self._driver_engine = _engine(
+            _Connector(url, timeout_seconds, settings | _DRIVER_SETTINGS), DRIVER_CONNECTIONS
         )
         event.listen(self._engine.sync_engine, "handle_error", _say_unavailable)
-        event.listen(self._engine.sync_engine, "checkout", _skip_closed)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @classmethod
@@ -78,6 +91,14 @@ class Database:
             application_name=application_name,
         )
 
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """Its pools, by name: for what is measured and traced."""
+        return {
+            "transactions": self._engine.sync_engine,
+            "statements": self._driver_engine.sync_engine,
+        }
+
     async def __aenter__(self) -> Database:
         return self
 
@@ -88,6 +109,7 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         await self._engine.dispose()
+        await self._driver_engine.dispose()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -103,7 +125,34 @@ class Database:
             async with self._sessions() as session, session.begin():
                 yield session
         except exc.TimeoutError as error:
-            raise _unavailable("All connections to the database are busy.") from error
+            raise _busy() from error
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the driver, for the statements that every job pays for: each is a transaction of its own and
+        one round trip. Several together take `async with connection.transaction()`.
+
+        Nothing is tried again: other errors leave the block as asyncpg's.
+
+        Raises:
+            Unavailable: As `transaction`. When that befalls a statement, nobody knows whether it happened.
+        """
+        try:
+            lent = await self._driver_engine.raw_connection()
+        except exc.TimeoutError as error:
+            raise _busy() from error
+        connection: asyncpg.Connection = lent.driver_connection
+        try:
+            yield connection
+        except BaseException as error:
+            if not isinstance(error, Exception) or _is_timeout(error):
+                # The statement may be running still.
+                lent.invalidate()
+            if (unavailable := _as_unavailable(error, lost=connection.is_closed())) is None:
+                raise
+            raise unavailable from error
+        finally:
+            lent.close()
 
     async def ping(self) -> None:
         """Asks the database for a sign of life. A pool with all its connections at work counts as one.
@@ -124,23 +173,17 @@ class Database:
 class _Connector:
     """Makes connections for the pool. asyncpg gets the URL as it is, and so all of its parameters."""
 
-    def __init__(self, url: str, timeout_seconds: float, application_name: str) -> None:
+    def __init__(self, url: str, timeout_seconds: float, settings: Mapping[str, str]) -> None:
         self._url = url
-        self._timeout = timeout_seconds
-        self._settings = {
-            "application_name": application_name,
-            "statement_timeout": str(int(timeout_seconds * 1000)),
-            # Compiling costs more than the short statements that it would speed up.
-            "jit": "off",
-            "timezone": "UTC",
-        }
+        self.timeout = timeout_seconds
+        self._settings = dict(settings)
 
     async def __call__(self) -> asyncpg.Connection:
         try:
             return await asyncpg.connect(
                 self._url,
-                timeout=self._timeout,
-                command_timeout=self._timeout + _GRACE_SECONDS,
+                timeout=self.timeout,
+                command_timeout=self.timeout + _GRACE_SECONDS,
                 server_settings=self._settings,
             )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -148,22 +191,52 @@ class _Connector:
             raise _unavailable("The database cannot be reached.") from error
 
 
+def _engine(connector: _Connector, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connector,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=connector.timeout,
+        # The one that was used last: its statements are prepared, its plans made.
+        pool_use_lifo=True,
+        # Values may be personal: they do not belong in an error's text.
+        hide_parameters=True,
+    )
+    event.listen(engine.sync_engine, "checkout", _skip_closed)
+    return engine
+
+
 def _say_unavailable(context: ExceptionContext) -> None:
     """Turns what says that the database is away into `Unavailable`; other errors stay what they are."""
     error = context.original_exception
+    lost = context.is_disconnect and context.sqlalchemy_exception is not None
+    if (unavailable := _as_unavailable(error, lost=lost)) is not None:
+        raise unavailable
+
+
+def _as_unavailable(error: BaseException, *, lost: bool) -> Unavailable | None:
+    """What an error of the driver means to a caller when it says that the database is away, else None.
+
+    Args:
+        error: The error.
+        lost: Whether the connection is.
+    """
+    if isinstance(error, Unavailable) or not isinstance(error, Exception):
+        return None
     state = getattr(error, "sqlstate", None) or ""
-    # asyncpg's own time limit; a deadline of the caller arrives as a cancellation instead.
-    timed_out = isinstance(error, TimeoutError)
-    if isinstance(error, Unavailable) or not (
-        timed_out
-        or state.startswith(_AWAY)
-        or (context.is_disconnect and context.sqlalchemy_exception)
-    ):
-        return
+    timed_out = _is_timeout(error)
+    if not (timed_out or state.startswith(_AWAY) or lost):
+        return None
     log.warning("database failed", error=type(error).__name__, sqlstate=state)
-    raise _unavailable(
+    return _unavailable(
         "The database did not answer in time." if timed_out else "The database is away."
     )
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Whether it is asyncpg's own time limit; a deadline of the caller arrives as a cancellation instead."""
+    return isinstance(error, TimeoutError)
 
 
 def _skip_closed(
@@ -173,6 +246,10 @@ def _skip_closed(
     driver = entry.driver_connection
     if driver is None or driver.is_closed():
         raise exc.DisconnectionError
+
+
+def _busy() -> Unavailable:
+    return _unavailable("All connections to the database are busy.")
 
 
 def _unavailable(message: str) -> Unavailable:

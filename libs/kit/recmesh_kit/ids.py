@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ def uuid7(now: datetime | None = None) -> uuid.UUID:
     Args:
         now: The time in the id, with a time zone; default the present.
     """
-    micros = _micros(datetime.now(UTC) if now is None else now)
+    micros = time.time_ns() // 1000 if now is None else _micros(now)
     random = int.from_bytes(os.urandom(8), "big") & ((1 << _RANDOM_BITS) - 1)
     return _uuid(micros, random)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
@@ -14,6 +13,7 @@ from recmesh_kit.amqp import TopologyError, translated, unavailable
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.tasks import backoff
 from recmesh_kit.topology import Topology
+from recmesh_kit.wire import WiredConnection
 
 log = structlog.get_logger()
 
@@ -49,14 +49,14 @@ class Link:
         self._timeout = timeout_seconds
         self._topologies: list[Topology] = []
         self._up = asyncio.Event()
-        self.connection: AbstractConnection | None = None
+        self.connection: WiredConnection | None = None
         """The connection of this moment."""
         self.tried = asyncio.Event()
         """Set once the first attempt has ended."""
         self.unsupported: UnsupportedBroker | None = None
         """Why the last broker that was reached cannot be used."""
 
-    def live(self) -> AbstractConnection:
+    def live(self) -> WiredConnection:
         """The connection.
 
         Raises:
@@ -66,7 +66,7 @@ class Link:
             raise unavailable("The broker is away. Repeat the call a little later.")
         return self.connection
 
-    async def wait(self) -> AbstractConnection:
+    async def wait(self) -> WiredConnection:
         """The connection, once there is one."""
         while self.connection is None:
             await self._up.wait()
@@ -111,7 +111,7 @@ class Link:
 
     async def _stay(self) -> None:
         """Connects, declares, and returns when the connection is lost."""
-        connection = Connection(self._url, client_properties={"connection_name": self._name})
+        connection = WiredConnection(self._url, name=self._name)
         try:
             await connection.connect(timeout=self._timeout)
             version = self._check(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from recmesh_kit.chain.chain import Chain, Servicer
 from recmesh_kit.health import Health
 from recmesh_kit.settings import ServiceSettings
+from recmesh_kit.telemetry.telemetry import Telemetry
 from recmesh_kit.tokens import TokenVerifier
 
 log = structlog.get_logger()
@@ -39,8 +41,16 @@ async def start(
     *,
     verifier: TokenVerifier,
     health: Health,
+    telemetry: Telemetry | None = None,
 ) -> tuple[grpc.aio.Server, int]:
     """Binds and starts a server. It answers at once; `health` says when it serves.
+
+    Args:
+        settings: Address and limits.
+        services: What is served.
+        verifier: Verifies tokens.
+        health: Says whether it serves.
+        telemetry: Sees the calls.
 
     Returns:
         The server and the port that it listens on (the one that was free, for port 0).
@@ -49,13 +59,16 @@ async def start(
         LookupError: The contract has a method without an authorisation rule.
         RuntimeError: The address cannot be bound.
     """
+    telemetry = telemetry or Telemetry()
     chain = Chain(
         verifier,
         default_deadline=settings.default_deadline_seconds,
         max_deadline=settings.max_deadline_seconds,
         stream_deadline=STREAM_DEADLINE_SECONDS,
         max_calls=settings.max_concurrent_calls,
+        observer=telemetry.calls,
     )
+    telemetry.calls.in_hand(lambda: chain.in_hand)
     server = grpc.aio.server(options=_options(settings))
     server.add_generic_rpc_handlers(
         tuple(chain.handler(service.descriptor, service.servicer) for service in services)
@@ -79,6 +92,7 @@ async def serve(
     *,
     verifier: TokenVerifier,
     health: Health,
+    telemetry: Telemetry | None = None,
     before_drain: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then stops gracefully: health down, calls drained within the limit.
@@ -91,6 +105,7 @@ async def serve(
         services: What is served.
         verifier: Verifies tokens.
         health: Says SERVING once every component is up.
+        telemetry: Sees the calls.
         before_drain: Called when the stop begins, to let go of calls that would wait long.
     """
     stop = asyncio.Event()
@@ -99,7 +114,12 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
             stack.callback(loop.remove_signal_handler, number)
-        server, _ = await start(settings, services, verifier=verifier, health=health)
+        server, _ = await start(
+            settings, services, verifier=verifier, health=health, telemetry=telemetry
+        )
+        # What is there by now stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         log.info("stopping", drain_seconds=settings.drain_seconds)
         await shut_down(server, settings, health, before_drain)

@@ -12,12 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PREFIX = "RECMESH_"
 HIDDEN = "***"
+METRICS_OFF = "off"
 _EXIT_STATUS = 2
 
 S = TypeVar("S", bound="EnvironmentSettings")
 
 Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$")]
 """`host:port`; an IPv6 host stands in brackets."""
+_Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+:\d{1,5}/?$")]
 _Level = Annotated[
     Literal["debug", "info", "warning", "error"],
     BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
@@ -81,6 +83,23 @@ class ServiceSettings(EnvironmentSettings):
         60, ge=0, description="How long calls may go on over a connection that is too old."
     )
     channelz: bool = Field(False, description="Serve gRPC channelz, for debugging connections.")
+    metrics_listen: Literal["off"] | Address = Field(
+        "off",
+        description="Address that the metrics are served on over HTTP, for Prometheus, `host:port`; or `off`, and none "
+        "are taken.",
+    )
+    otlp_endpoint: _Url | None = Field(
+        None,
+        description="Collector that traces are sent to, by OTLP over gRPC: `http://host:port`, or `https` for TLS. "
+        "Without it none are recorded, and those of callers are passed on.",
+    )
+    trace_sample_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the traces that begin here which is recorded. Of a trace that the caller began, the "
+        "caller decides.",
+    )
     probe_interval_seconds: float = Field(
         2, gt=0, description="How often dependencies are asked whether they are there."
     )

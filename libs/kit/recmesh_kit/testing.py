@@ -18,6 +18,8 @@ from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.tokens import LocalKeys, TokenSigner, TokenVerifier
 
 KID = "test"
+TOKEN_SECONDS = 24 * 3600
+"""Longer than any run of the tests: some are made once, at its beginning."""
 _key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 signer = TokenSigner(_key, KID)
 verifier = TokenVerifier(LocalKeys({KID: _key.public_key()}))
@@ -34,7 +36,7 @@ def bearer(
     catalogs: Mapping[str, RoleSet] | None = None,
 ) -> tuple[tuple[str, str], ...]:
     """Call metadata that says who is calling."""
-    token = signer.sign(Principal(id, granted, catalogs or {}), 600)
+    token = signer.sign(Principal(id, granted, catalogs or {}), TOKEN_SECONDS)
     return (("authorization", f"Bearer {token}"),)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jwt
@@ -22,6 +25,8 @@ LEEWAY_SECONDS = 60
 """How far clocks may be apart."""
 REFETCH_SECONDS = 5.0
 """The least time between two fetches that unknown key ids cause."""
+MAX_VERIFIED = 4096
+"""Tokens that a verifier knows again."""
 
 
 class JwkMessage(Protocol):
@@ -131,11 +136,36 @@ class TokenSigner:
         return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"kid": self._kid})
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What a token said that was good.
+
+    Attributes:
+        kid: The id of the key that it was verified with.
+        key: That key.
+        begins: From when on it is good, in seconds since 1970.
+        ends: From when on it is not.
+        principal: Whom it was issued to.
+    """
+
+    kid: str
+    key: Ed25519PublicKey
+    begins: int
+    ends: int
+    principal: Principal
+
+
 class TokenVerifier:
-    """Turns a token into the principal that it was issued to."""
+    """Turns a token into the principal that it was issued to.
+
+    A signature is computed once: a token that comes again is known by its hash, as long as its time has not run out and
+    the very key that it was verified with is still the one of its id. So a key that is withdrawn counts no longer than
+    it would otherwise.
+    """
 
     def __init__(self, keys: KeySource) -> None:
         self._keys = keys
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
         """The principal.
@@ -144,9 +174,27 @@ class TokenVerifier:
             Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for everything else that is wrong with it.
             Unavailable: The keys are not there yet.
         """
+        # The hash, so that no token lies about in memory.
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
+        if known is None or not await self._stands(known):
+            self._verified.pop(digest, None)
+            known = await self._check(token)
+            if len(self._verified) >= MAX_VERIFIED:
+                self._verified.popitem(last=False)
+        self._verified[digest] = known
+        self._verified.move_to_end(digest)
+        return known.principal
+
+    async def _stands(self, known: _Verified) -> bool:
+        now = time.time()
+        timely = known.begins - LEEWAY_SECONDS <= now < known.ends + LEEWAY_SECONDS
+        return timely and await self._keys.key(known.kid) is known.key
+
+    async def _check(self, token: str) -> _Verified:
         try:
-            header = jwt.get_unverified_header(token)
-            key = await self._keys.key(str(header.get("kid", "")))
+            kid = str(jwt.get_unverified_header(token).get("kid", ""))
+            key = await self._keys.key(kid)
             if key is None:
                 raise _invalid()
             claims = jwt.decode(
@@ -165,7 +213,8 @@ class TokenVerifier:
             ) from None
         except jwt.InvalidTokenError:
             raise _invalid() from None
-        return principal(claims)
+        begins = max(int(claims["iat"]), int(claims.get("nbf", 0)))
+        return _Verified(kid, key, begins, int(claims["exp"]), principal(claims))
 
 
 def principal(claims: Mapping[str, Any]) -> Principal:

@@ -67,7 +67,11 @@ class _Field:
         self.name = field.name
         self.field = field
         self.rule: FieldConstraint = field.GetOptions().Extensions[constraint_pb2.constraint]
+        # Read for every request, and so not from the rule each time.
+        self.required, self.identifier = self.rule.required, self.rule.identifier
+        self.min_items = self.rule.min_items
         self.is_map = _is_map(field)
+        self.is_list = field.is_repeated
         self.is_message = field.message_type is not None and not self.is_map
         self.nested = self.is_message and not _message(field).full_name.startswith(_WELL_KNOWN)
         # `optional` is kept as a oneof of one field, which nobody chooses.
@@ -80,20 +84,14 @@ class _Field:
         else:
             self.checks = list(value_checks(field, self.rule))
 
-    def is_set(self, message: Message) -> bool:
-        """Whether it holds what counts as a value: a message, or anything but 0 and the empty."""
-        if self.has_presence and not message.HasField(self.name):
-            return False
-        return self.is_message or bool(getattr(message, self.name))
-
     def wanted(self, message: Message) -> bool:
         """A field of a oneof is asked for only when it is the one that was chosen."""
         return not self.in_oneof or message.HasField(self.name)
 
-    def check(self, message: Message, path: str) -> Iterable[Violation]:
+    def check(self, message: Message, value: Any, path: str) -> Iterable[Violation]:
         """What is wrong with its value, in `message` at `path`."""
-        value, here = getattr(message, self.name), f"{path}{self.name}"
-        if self.field.is_repeated:
+        here = f"{path}{self.name}"
+        if self.is_list:
             yield from self._check_list(message, value, here)
         elif self.nested:
             yield from _checker(_message(self.field)).check(value, f"{here}.", named=False)
@@ -154,6 +152,7 @@ class _Checker:
         self.fields = [
             _Field(field, optional=field.name in optional) for field in descriptor.fields
         ]
+        self.checked = [field for field in self.fields if not field.rule.output_only]
         self.oneofs = {
             oneof.name: [field.name for field in oneof.fields]
             for oneof in descriptor.oneofs
@@ -191,23 +190,26 @@ class _Checker:
             skip: A field whose inside is looked at elsewhere.
             inherited: Fields that may be left out although they are required.
         """
-        for field in self.fields:
-            rule = field.rule
-            if rule.output_only or (rule.identifier and not named):
+        # Asked for once: to ask field by field takes several times as long.
+        present = dict(message.ListFields())
+        for field in self.checked:
+            if field.identifier and not named:
                 continue
-            if only is not None and field.name not in only and not rule.identifier:
+            if only is not None and field.name not in only and not field.identifier:
                 continue
-            if not field.is_set(message):
-                required = rule.required or (rule.identifier and named)
+            value = present.get(field.field)
+            # What counts as a value is a message, or anything but 0 and the empty.
+            if not value and not (field.is_message and value is not None):
+                required = field.required or field.identifier
                 if required and field.wanted(message) and field.name not in inherited:
                     yield Violation(f"{path}{field.name}", "is required")
                     continue
                 # An `optional` 0 was said, and no entries are too few where some are needed.
-                said = field.has_presence and message.HasField(field.name)
-                if not said and not rule.min_items:
+                if (value is None or not field.has_presence) and not field.min_items:
                     continue
+                value = getattr(message, field.name)
             if field.name != skip:
-                yield from field.check(message, path)
+                yield from field.check(message, value, path)
         for oneof, choices in self.oneofs.items():
             counts = only is None or not only.isdisjoint(choices)
             if counts and message.WhichOneof(oneof) is None:

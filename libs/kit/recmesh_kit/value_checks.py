@@ -40,20 +40,18 @@ def value_checks(field: FieldDescriptor, rule: FieldConstraint) -> Iterable[Chec
     elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         enum = field.enum_type
         assert enum is not None
-        yield (
-            lambda value: (
-                None if value in enum.values_by_number else f"{value} is not a value of {enum.name}"
-            )
-        )
+        known = frozenset(enum.values_by_number)
+        yield lambda value: None if value in known else f"{value} is not a value of {enum.name}"
     elif field.message_type is not None:
         if field.message_type.full_name == "google.protobuf.Timestamp":
             yield _timestamp
     elif field.cpp_type != FieldDescriptor.CPPTYPE_BOOL:
         yield _finite
+        least, most = rule.min, rule.max
         if rule.HasField("min"):
-            yield lambda value: None if value >= rule.min else f"must be at least {rule.min:,.15g}"
+            yield lambda value: None if value >= least else f"must be at least {least:,.15g}"
         if rule.HasField("max"):
-            yield lambda value: None if value <= rule.max else f"must be at most {rule.max:,.15g}"
+            yield lambda value: None if value <= most else f"must be at most {most:,.15g}"
 
 
 def _length_checks(rule: FieldConstraint, unit: str) -> Iterable[Check]:
@@ -96,11 +94,9 @@ def _resource_check(field: FieldDescriptor, resource_type: str) -> Check:
             f"{field.full_name}: no file that it imports declares resource type {resource_type}"
         )
         raise LookupError(message)
-    expressions = [names.pattern(template) for template in templates]
+    expression = re.compile("|".join(names.pattern(template).pattern for template in templates))
     shape = " or ".join(templates)
-    return lambda value: (
-        None if any(e.fullmatch(value) for e in expressions) else f"must be a name like {shape}"
-    )
+    return lambda value: None if expression.fullmatch(value) else f"must be a name like {shape}"
 
 
 def _neighbour(file: FileDescriptor, resource_type: str) -> list[str]:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -41,6 +42,46 @@ async def test_what_waits_while_a_batch_runs_is_the_next() -> None:
         work.let_go(3)
         assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
     assert work.batches == [[1], [2, 3, 4], [5]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batches"), [(0.0, [[1], [2, 3, 4]]), (1.0, [[1], [2, 3], [4]])]
+)
+async def test_what_comes_fast_is_gathered(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, batches: list[list[int]]
+) -> None:
+    now = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("recmesh_kit.batcher.time", clock)
+    work = Work()
+    async with (
+        Batcher("x", work, max_batch=3, max_waiting=10, gather_seconds=0.01) as batcher,
+        asyncio.timeout(60),
+    ):
+        [first] = submitted(batcher, 1)
+        await work.began.get()
+        others = submitted(batcher, 2, 3)
+        await asyncio.sleep(0)
+        now = seconds
+        work.let_go(3)
+        # In the very step in which the next batch is put off, or is not.
+        await first
+        others += submitted(batcher, 4)
+        assert await asyncio.gather(*others) == [4, 6, 8]
+    assert work.batches == batches
+
+
+async def test_a_full_batch_is_not_put_off() -> None:
+    work = Work()
+    work.let_go(2)
+    async with (
+        Batcher("x", work, max_batch=2, max_waiting=10, gather_seconds=60) as batcher,
+        asyncio.timeout(30),
+    ):
+        first = submitted(batcher, 1)
+        await work.began.get()
+        assert await asyncio.gather(*first, *submitted(batcher, 2, 3)) == [2, 4, 6]
+    assert work.batches == [[1], [2, 3]]
 
 
 async def test_an_item_after_a_pause_is_done() -> None:

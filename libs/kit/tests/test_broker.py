@@ -17,12 +17,14 @@ from recmesh_kit.broker import (
     Broker,
     Consumer,
     Delivery,
+    Outgoing,
     TopologyError,
     Unroutable,
     UnsupportedBroker,
 )
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.link import check_version
+from recmesh_kit.tasks import Background
 from recmesh_kit.topology import Exchange, Queue, Topology
 
 TIMEOUT = 60.0
@@ -266,6 +268,48 @@ async def test_nobody_takes_a_mandatory_message(broker: Broker, topology: Topolo
     await broker.publish(topology.exchanges[0].name, "b", b"x")
 
 
+async def test_messages_that_go_together_have_each_an_outcome(
+    broker: Broker, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    [(exchange, _)] = queue.bindings
+    outcomes = await broker.publish_all(
+        [
+            Outgoing(exchange, key, b"x", message_id="the same", mandatory=True)
+            for key in ("b", "a", "c", "a")
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Unroutable, type(None)] * 2
+    await wait_for_messages(admin, queue, 2)
+
+
+async def test_a_message_may_be_longer_than_a_frame(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    await broker.consume(queue.name, inbox, prefetch=10)
+    bodies = [b"ab" * 300_000, b"", b"c" * 131_064]
+    for body in bodies:
+        await broker.publish("", queue.name, body)
+    await until(lambda: len(inbox.bodies) == 3)
+    assert inbox.bodies == bodies
+
+
+async def test_what_is_not_acknowledged_is_given_out_again(
+    broker: Broker, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    async def handler(batch: list[Delivery]) -> None:
+        for delivery in batch:
+            if delivery.body != b"3":
+                await delivery.ack()
+
+    seen = Inbox()
+    consumer = await broker.consume(queue.name, handler, prefetch=10)
+    await send(broker, queue, *(b"%d" % n for n in range(9)))
+    await until(lambda: len(consumer._settling._open) == 1 if consumer._settling else None)
+    await consumer.drain(1)
+    await broker.consume(queue.name, seen, prefetch=10)
+    await until(lambda: seen.bodies == [b"3"])
+    await wait_for_messages(admin, queue, 0)
+
+
 @pytest.mark.parametrize("queue", [1], indirect=True)
 async def test_a_full_queue_refuses(broker: Broker, queue: Queue) -> None:
     async def fill() -> None:
@@ -396,6 +440,35 @@ async def test_a_deleted_queue_ends_the_consumer_until_it_is_back(
     await until(lambda: inbox.bodies)
 
 
+async def test_what_is_settled_while_a_consumer_ends_hurts_nobody(
+    broker: Broker, queue: Queue, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    await broker.reply_queue(Inbox())
+    in_hand = settled = 0
+
+    async def slowly(batch: list[Delivery]) -> None:
+        nonlocal in_hand, settled
+        in_hand += 1
+        steps = 5 * in_hand
+        await until(lambda: consumer.alive)
+        while consumer.alive:  # noqa: ASYNC110 - in the very step in which it ends
+            await asyncio.sleep(0)
+        # Some before the broker is told, some while it answers, some when it has.
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await batch[0].ack()
+        settled += 1
+
+    await send(broker, queue, *[b"x"] * 50)
+    consumer = await broker.consume(queue.name, slowly, prefetch=50, max_batch=1, concurrency=50)
+    await until(lambda: in_hand == 50 and consumer.alive and broker.reply_to)
+    replies = broker.reply_to
+    await admin.queue_delete(queue.name)
+    await until(lambda: settled == 50)
+    await broker.ping()
+    assert broker.reply_to == replies
+
+
 async def wait_for_messages(
     admin: aio_pika.abc.AbstractChannel, queue: Queue, expected: int
 ) -> None:
@@ -437,6 +510,40 @@ async def test_drain_cuts_off_what_takes_too_long(
     await consumer.drain(0.01)
     await wait_for_messages(admin, queue, 9)
     assert len(inbox.batches) == 1
+
+
+async def test_what_is_drained_before_it_consumes_takes_nothing(
+    broker: Broker, queue: Queue, proxy: Proxy, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    await send(broker, queue, b"x")
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def source(_: aio_pika.abc.AbstractChannel) -> str:
+        asked.set()
+        await answer.wait()
+        return queue.name
+
+    connecting = link.Link(proxy.url, name="test", timeout_seconds=TIMEOUT)
+    consumer = Consumer(
+        "x",
+        connecting.wait,
+        source,
+        Inbox(),
+        prefetch=1,
+        max_batch=1,
+        concurrency=1,
+        timeout_seconds=TIMEOUT,
+    )
+    async with Background() as background, asyncio.timeout(TIMEOUT):
+        background.spawn("link", connecting.keep())
+        running = background.spawn("consume", consumer.run())
+        await asked.wait()
+        await consumer.drain(0)
+        answer.set()
+        await running
+    await wait_for_messages(admin, queue, 1)
+    message = await (await admin.get_queue(queue.name)).get(no_ack=True)
+    assert not message.redelivered
 
 
 async def test_replies_come_back_under_a_new_name(broker: Broker, proxy: Proxy) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -8,13 +8,23 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from libs.kit.tests.calls import CATALOGS, FILMS, catalogs, drain, failure, method, stub
+from libs.kit.tests.calls import (
+    CATALOGS,
+    FILMS,
+    catalogs,
+    chained,
+    drain,
+    failure,
+    method,
+    stub,
+)
 from recmesh.catalog.v1 import catalog_service_pb2 as pb
 from recmesh.catalog.v1.catalog_pb2 import Catalog
 from recmesh.catalog.v1.catalog_service_pb2_grpc import CatalogServiceServicer
 from recmesh.catalog.v1.item_pb2 import Item
+from recmesh_kit.chain.authorize import Metadata
 from recmesh_kit.chain.chain import is_implemented
-from recmesh_kit.context import caller, current_call
+from recmesh_kit.context import Call, caller, current_call
 from recmesh_kit.errors import NotFound
 from recmesh_kit.server import Service
 from recmesh_kit.testing import EDITOR, USER, bearer, fields_of, reason_of, running, status_of
@@ -383,6 +393,34 @@ async def test_every_call_is_logged_once() -> None:
         ("NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND", "ann"),
         ("UNAUTHENTICATED", "ERROR_REASON_TOKEN_MISSING", None),
     ]
+
+
+class Observed:
+    """What an observer is told of."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[tuple[str, float]] = []
+        self.seen: object = None
+
+    def begin(self, call: Call, metadata: Metadata) -> Callable[[str, float], None]:
+        self.begun.append(call.method)
+        self.seen = dict(metadata).get("x-mark")
+        return lambda code, seconds: self.ended.append((code, seconds))
+
+
+async def test_an_observer_is_told_of_every_call() -> None:
+    async with chained(catalogs(GetCatalog=get, GetItem=missing)) as (channel, chain):
+        chain.observer = observed = Observed()
+        await stub(channel).GetCatalog(FILMS, metadata=(*USER_CALL, ("x-mark", "m1")))
+        assert observed.seen == "m1"
+        request = pb.GetItemRequest(name="catalogs/films/items/a")
+        await failure(stub(channel).GetItem(request, metadata=USER_CALL))
+        await failure(stub(channel).GetCatalog(FILMS))
+    paths = [f"/{CATALOGS.full_name}/{name}" for name in ("GetCatalog", "GetItem", "GetCatalog")]
+    assert observed.begun == paths
+    assert [code for code, _ in observed.ended] == ["OK", "NOT_FOUND", "UNAUTHENTICATED"]
+    assert all(seconds > 0 for _, seconds in observed.ended)
 
 
 @pytest.mark.parametrize(

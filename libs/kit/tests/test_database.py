@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -9,9 +10,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from localmesh.databases import PostgresServer
 from recmesh.common.v1.error_reason_pb2 import ERROR_REASON_DATABASE_UNAVAILABLE
-from recmesh_kit.database import Database, metadata
+from recmesh_kit.database import DRIVER_CONNECTIONS, Database, metadata
 from recmesh_kit.errors import Unavailable
 
+PLAIN_INSERT = "INSERT INTO catalog.things (id) VALUES ($1)"
 INSERT = text("INSERT INTO catalog.things (id) VALUES (:id)")
 
 
@@ -234,6 +236,86 @@ async def test_what_the_server_is_told(database: Database) -> None:
         "jit": "off",
         "timezone": "UTC",
     }
+
+
+async def test_a_statement_by_the_driver_is_a_transaction_of_its_own(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def fail() -> None:
+        async with database.driver() as connection, connection.transaction():
+            await connection.execute(PLAIN_INSERT, 2)
+            raise ValueError("mine")
+
+    async with database.driver() as connection:
+        await connection.execute(PLAIN_INSERT, 1)
+        assert await ids(admin) == [1]
+        assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
+    assert await ids(admin) == [1]
+
+
+async def test_what_goes_wrong_by_the_driver_stays_what_it_is(database: Database) -> None:
+    async with database.driver() as connection:
+        await connection.execute(PLAIN_INSERT, 1)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with database.driver() as connection:
+            await connection.execute(PLAIN_INSERT, 1)
+    with pytest.raises(OSError, match="mine"):
+        async with database.driver():
+            raise OSError("mine")
+
+
+async def test_a_caller_of_the_driver_that_goes_away_frees_the_connection(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def slow() -> None:
+        async with database.driver() as connection, connection.transaction():
+            await connection.execute(PLAIN_INSERT, 1)
+            await connection.execute("SELECT pg_sleep(30)")
+
+    for _ in range(DRIVER_CONNECTIONS + 1):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await slow()
+    async with database.driver() as connection:
+        await connection.execute(PLAIN_INSERT, 2)
+    assert await ids(admin) == [2]
+
+
+async def test_a_connection_of_the_driver_that_is_lost_is_replaced(
+    database: Database, admin: asyncpg.Connection
+) -> None:
+    async def work() -> None:
+        async with database.driver() as connection:
+            await connection.execute(PLAIN_INSERT, 1)
+            assert await kill_backends(admin) == 1
+            await connection.execute(PLAIN_INSERT, 2)
+
+    with pytest.raises(Unavailable) as failed:
+        await work()
+    assert failed.value.reason == ERROR_REASON_DATABASE_UNAVAILABLE
+    async with database.driver() as connection:
+        await connection.execute(PLAIN_INSERT, 3)
+    assert await ids(admin) == [1, 3]
+
+
+async def test_the_driver_has_the_same_limits(url: str, unused_tcp_port: int) -> None:
+    async with Database(url, pool_size=1, timeout_seconds=2, application_name="x") as database:
+        with pytest.raises(Unavailable):
+            async with database.driver() as connection:
+                await connection.execute("SELECT pg_sleep(30)")
+        async with AsyncExitStack() as lent:
+            for _ in range(DRIVER_CONNECTIONS):
+                await lent.enter_async_context(database.driver())
+            with pytest.raises(Unavailable, match="busy"):
+                async with database.driver():
+                    pass
+    url = f"postgresql://a:secret@127.0.0.1:{unused_tcp_port}/b"
+    async with Database(url, pool_size=1, timeout_seconds=1, application_name="x") as database:
+        with pytest.raises(Unavailable):
+            async with database.driver():
+                pass
 
 
 def test_names_of_constraints_are_stable() -> None:

@@ -93,6 +93,47 @@ def test_values_that_are_not_json_do_not_break_the_line() -> None:
     assert "1, 2" in line["value"]
 
 
+def test_what_is_logged_last_is_written_and_the_order_stays() -> None:
+    said = lines("""
+        for number in range(500):
+            log.info("own", n=2 * number)
+            logging.getLogger("library").info("foreign", extra={"n": 2 * number + 1})
+    """)
+    assert [line["n"] for line in said] == list(range(1000))
+
+
+def test_a_reader_that_is_slow_holds_up_nobody() -> None:
+    program = """
+        import os
+        from recmesh_kit import log_lines
+        log_lines.MAX_LINES = 2_000
+        for number in range(10_000):
+            log.info("x" * 100, n=number)
+        os.write(2, b"went on")
+    """
+    start = """
+        import structlog
+        from recmesh_kit.logging import configure_logging
+        configure_logging("catalog", "info", "json")
+        log = structlog.get_logger()
+    """
+    with subprocess.Popen(  # noqa: S603 - our own text
+        [sys.executable, "-c", textwrap.dedent(start) + textwrap.dedent(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Nobody has read a line, and more were logged than a pipe holds.
+        assert process.stderr.read(7) == b"went on"
+        said = [json.loads(line) for line in process.stdout]
+    numbers = [line["n"] for line in said if "n" in line]
+    assert numbers == sorted(numbers)
+    left_out = sum(line["lines"] for line in said if "lines" in line)
+    assert left_out > 0
+    assert len(numbers) + left_out == 10_000
+
+
 def test_console_is_for_people() -> None:
     [line] = logged("log.info('hello', a=1)", fmt="console")
     assert "hello" in line

@@ -158,6 +158,85 @@ async def test_the_tokens_of_tests_are_good() -> None:
     assert jwt.get_unverified_header(signer.sign(ANN, 60))["kid"] == KID
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signatures were computed."""
+    seen: list[str] = []
+    decode = jwt.decode
+
+    def note(sent: str, *args: Any, **options: Any) -> Any:
+        seen.append(sent)
+        return decode(sent, *args, **options)
+
+    monkeypatch.setattr(jwt, "decode", note)
+    return seen
+
+
+async def test_a_token_that_comes_again_is_known(decoded: list[str]) -> None:
+    known = TokenVerifier(LocalKeys({"k1": PUBLIC}))
+    first, second = token(sub="ann"), token(sub="bob")
+    for _ in range(3):
+        assert (await known.verify(first)).id == "ann"
+        assert (await known.verify(second)).id == "bob"
+    assert decoded == [first, second]
+
+
+async def test_what_is_wrong_with_a_token_is_not_remembered(decoded: list[str]) -> None:
+    known = TokenVerifier(LocalKeys({"k1": PUBLIC}))
+    sent = changed()
+    for _ in range(2):
+        with pytest.raises(Unauthenticated):
+            await known.verify(sent)
+    assert decoded == [sent, sent]
+
+
+@pytest.mark.parametrize("ahead", [125, -125])
+async def test_a_known_token_whose_time_is_over_is_checked_anew(
+    ahead: float, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = TokenVerifier(LocalKeys({"k1": PUBLIC}))
+    sent = token()
+    await known.verify(sent)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + ahead)
+    await known.verify(sent)
+    assert decoded == [sent, sent]
+
+
+async def test_a_known_token_of_a_withdrawn_key_is_refused() -> None:
+    published = Published("k1", "k2")
+    keys = RemoteKeys(published.fetch)
+    known, sent = TokenVerifier(keys), token()
+    assert await known.verify(sent)
+    del published.keys[0]
+    await keys.refresh()
+    with pytest.raises(Unauthenticated):
+        await known.verify(sent)
+
+
+async def test_a_known_token_is_refused_once_its_keys_id_is_anothers() -> None:
+    published = Published("k1")
+    keys = RemoteKeys(published.fetch)
+    known, sent = TokenVerifier(keys), token()
+    assert await known.verify(sent)
+    published.keys[:] = [jwk("k1", Ed25519PrivateKey.generate().public_key())]
+    await keys.refresh()
+    with pytest.raises(Unauthenticated):
+        await known.verify(sent)
+
+
+async def test_only_so_many_tokens_are_known(
+    decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "MAX_VERIFIED", 2)
+    known = TokenVerifier(LocalKeys({"k1": PUBLIC}))
+    first, second, third = (token(sub=name) for name in ("ann", "bob", "cid"))
+    # The one that was away the longest makes room.
+    for sent in (first, second, first, third, first, second):
+        await known.verify(sent)
+    assert decoded == [first, second, third, second]
+
+
 class Published:
     """The auth service's keys."""
 

@@ -19,8 +19,10 @@ from recmesh_kit.health import Health
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.telemetry import telemetry_of
 from recmesh_kit.tokens import TokenVerifier
 
+NAME = "recmesh_auth"
 SWEEP_SECONDS = 600.0
 
 
@@ -32,7 +34,9 @@ async def run(settings: AuthSettings) -> None:
     except SigningKeysUnusable as error:
         sys.exit(str(error))
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.of(settings, "recmesh_auth"))
+        telemetry = await stack.enter_async_context(telemetry_of(settings, NAME))
+        database = await stack.enter_async_context(Database.of(settings, NAME))
+        telemetry.watch(database.engines)
         passwords = await stack.enter_async_context(Passwords())
         background = await stack.enter_async_context(Background())
         health = Health(("database", "keys"))
@@ -51,7 +55,7 @@ async def run(settings: AuthSettings) -> None:
             if email is not None and password is not None:
                 await accounts.ensure_admin(email.get_secret_value(), password.get_secret_value())
 
-        tables = Tables(database, "recmesh_auth", SCHEMA, make_first_admin)
+        tables = Tables(database, NAME, SCHEMA, make_first_admin)
         health.probe(background, "database", tables.check, settings.probe_interval_seconds)
         background.loop("keys", keys.reload, RELOAD_SECONDS)
         background.loop("sweep", sign_ins.sweep, SWEEP_SECONDS)
@@ -60,8 +64,9 @@ async def run(settings: AuthSettings) -> None:
             services(accounts, sign_ins, keys),
             verifier=TokenVerifier(keys),
             health=health,
+            telemetry=telemetry,
         )
 
 
 if __name__ == "__main__":
-    bootstrap.main("auth", AuthSettings, run, migrate=("recmesh_auth", SCHEMA))
+    bootstrap.main("auth", AuthSettings, run, migrate=(NAME, SCHEMA))

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from recmesh.auth.v1 import auth_service_pb2
 from recmesh_catalog.catalogs.progress import Progress
 from recmesh_catalog.models import SCHEMA
+from recmesh_catalog.outbox.age import LOOK_SECONDS, Age
 from recmesh_catalog.outbox.outbox import Outbox
 from recmesh_catalog.outbox.relay import Relay
 from recmesh_catalog.servicer import services
@@ -19,6 +20,7 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.telemetry import telemetry_of
 
 PACKAGE = "recmesh_catalog"
 RELAY_SECONDS = 1.0
@@ -34,7 +36,9 @@ AUTH_SECONDS = 5.0
 async def run(settings: CatalogSettings) -> None:
     """Serves until told to stop."""
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(telemetry_of(settings, PACKAGE))
         database = await stack.enter_async_context(Database.of(settings, PACKAGE))
+        telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, PACKAGE))
         await broker.declare(catalog_events.TOPOLOGY)
         await broker.declare(index_events.TOPOLOGY)
@@ -56,7 +60,16 @@ async def run(settings: CatalogSettings) -> None:
             index_events.INDEX_PROGRESS.name, Progress(database).handle, prefetch=PREFETCH
         )
         stack.push_async_callback(progress.drain, DRAIN_SECONDS)
-        await serve(settings, services(database, outbox), verifier=identity.verifier, health=health)
+        if telemetry.instruments.recording:
+            age = Age(database, telemetry.instruments)
+            background.loop("outbox age", age.look, LOOK_SECONDS)
+        await serve(
+            settings,
+            services(database, outbox),
+            verifier=identity.verifier,
+            health=health,
+            telemetry=telemetry,
+        )
 
 
 if __name__ == "__main__":

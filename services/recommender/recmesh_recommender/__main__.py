@@ -16,6 +16,7 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.telemetry import telemetry_of
 from recmesh_recommender.assembly import Recommender
 from recmesh_recommender.catalog_client import CatalogClient
 from recmesh_recommender.servicer import services
@@ -31,7 +32,9 @@ CALL_SECONDS = 5.0
 async def run(settings: RecommenderSettings) -> None:
     """Serves until told to stop."""
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(telemetry_of(settings, NAME))
         database = await stack.enter_async_context(Database.of(settings, NAME))
+        telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, NAME))
         identity = await stack.enter_async_context(
             Identity(
@@ -52,7 +55,7 @@ async def run(settings: RecommenderSettings) -> None:
         background = await stack.enter_async_context(Background())
         catalog = CatalogClient(channel)
         recommender = await stack.enter_async_context(
-            Recommender(settings, database, broker, catalog.is_public, background)
+            Recommender(settings, database, broker, catalog.is_public, background, telemetry)
         )
         health = Health(("database", "broker", "keys"))
         every = settings.probe_interval_seconds
@@ -66,6 +69,7 @@ async def run(settings: RecommenderSettings) -> None:
             services(recommender.service),
             verifier=identity.verifier,
             health=health,
+            telemetry=telemetry,
             before_drain=recommender.room.close,
         )
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from recmesh_jobs.repository import JobRepository
+from recmesh_jobs.repository import count_unfinished
 from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
+from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_recommender.errors import TooManyJobs
+from recmesh_recommender.metrics import JobMetrics
 
 REFRESH_SECONDS = 0.25
 RETRY_SECONDS = 1.0
@@ -37,18 +39,27 @@ class Admission:
         database: Where the jobs are.
         limit: Unfinished jobs beyond which no more are taken.
         bulk_share: Share of the limit that bulk jobs may take up: the rest is kept for jobs that somebody waits for.
+        metrics: Is told what was counted.
     """
 
-    def __init__(self, database: Database, limit: int, bulk_share: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limit: int,
+        bulk_share: float,
+        metrics: JobMetrics | None = None,
+    ) -> None:
         self._database = database
+        self._metrics = metrics or JobMetrics(Instruments())
         self._all = _Tally(limit)
         self._bulk = _Tally(int(limit * bulk_share))
 
     async def refresh(self) -> None:
         """Counts anew."""
         before = [tally.stored for tally in (self._all, self._bulk)]
-        async with self._database.transaction() as session:
-            counted = await JobRepository(session).count_unfinished(self._all.limit + 1)
+        async with self._database.driver() as connection:
+            counted = await count_unfinished(connection, self._all.limit + 1)
+        self._metrics.unfinished(counted)
         self._all.counted, self._bulk.counted = counted.jobs, counted.bulk
         # What was stored while we counted may or may not be in the count: it counts once more.
         self._all.stored -= before[0]

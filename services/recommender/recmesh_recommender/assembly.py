@@ -15,11 +15,14 @@ from recmesh_kit.database import Database
 from recmesh_kit.filters import check
 from recmesh_kit.filters.schema import ITEMS
 from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.telemetry import Telemetry
 from recmesh_recommender.admission import REFRESH_SECONDS, Admission
 from recmesh_recommender.catalogs import Catalogs
 from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
 from recmesh_recommender.intake import Intake
+from recmesh_recommender.metrics import JobMetrics
 from recmesh_recommender.orders import Terms
+from recmesh_recommender.reader import Reader
 from recmesh_recommender.replies import Replies
 from recmesh_recommender.service import RecommendationService
 from recmesh_recommender.settings import RecommenderSettings
@@ -27,6 +30,7 @@ from recmesh_recommender.upkeep import Upkeep, steadily
 from recmesh_recommender.waiting import TICK_SECONDS, WaitingRoom
 
 PARTITION_SECONDS = 3600.0
+QUEUES_SECONDS = 5.0
 LAST_DISPATCH_SECONDS = 2.0
 """How long the last messages have at the end; what is left then is relayed by a fellow or at the next start."""
 
@@ -40,6 +44,7 @@ class Recommender:
         broker: Where they are dispatched.
         fetch_catalog: Asks the catalog service, as `Catalogs` has it.
         background: Owns the loops.
+        telemetry: Sees what it does.
     """
 
     def __init__(
@@ -49,19 +54,27 @@ class Recommender:
         broker: Broker,
         fetch_catalog: Callable[[str], Awaitable[bool | None]],
         background: Background,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        telemetry = telemetry or Telemetry()
+        metrics = JobMetrics(telemetry.instruments)
+        self._measured = telemetry.instruments.recording
         self._settings = settings
         self._broker = broker
         self._background = background
         self._catalogs = Catalogs(fetch_catalog)
-        self._dispatcher = Dispatcher(broker)
-        self._admission = Admission(database, settings.admission_limit, settings.bulk_share)
+        self._dispatcher = Dispatcher(broker, metrics, telemetry.tracing)
+        self._admission = Admission(
+            database, settings.admission_limit, settings.bulk_share, metrics
+        )
         self._intake = Intake(
             database,
             self._admission,
             self._dispatcher,
             insert_batch=settings.insert_batch,
             max_waiting=settings.max_concurrent_calls,
+            metrics=metrics,
+            tracing=telemetry.tracing,
         )
         self._upkeep = Upkeep(
             database,
@@ -70,14 +83,19 @@ class Recommender:
             attempt_limit=settings.attempt_limit,
             # A day's partition goes once its last job is gone.
             keep_days=settings.result_ttl_days + 1,
+            metrics=metrics,
         )
-        self.room = WaitingRoom(database)
+        self._reader = Reader(
+            database, max_waiting=settings.max_concurrent_calls, tracing=telemetry.tracing
+        )
+        self.room = WaitingRoom(self._reader)
         """Who waits; to be closed before calls are drained."""
         self.service = RecommendationService(
             database,
             catalogs=self._catalogs,
             intake=self._intake,
             dispatcher=self._dispatcher,
+            reader=self._reader,
             room=self.room,
             terms=_terms(settings),
         )
@@ -105,6 +123,8 @@ class Recommender:
         loop("partitions", self._upkeep.maintain_partitions, PARTITION_SECONDS)
         loop("admission", steadily(self._admission.refresh), REFRESH_SECONDS)
         loop("poll", steadily(self.room.poll), TICK_SECONDS)
+        if self._measured:
+            loop("queues", self._upkeep.look_at_queues, QUEUES_SECONDS)
 
     async def __aexit__(
         self,
@@ -113,6 +133,7 @@ class Recommender:
         trace: TracebackType | None,
     ) -> None:
         await self._intake.aclose()
+        await self._reader.aclose()
         await self._dispatcher.drain(LAST_DISPATCH_SECONDS)
         await self._catalogs.aclose()
 

@@ -15,11 +15,11 @@ from recmesh.recommender.v1.recommender_service_pb2 import (
     RecommendRequest,
 )
 from recmesh_jobs.job import Job
-from recmesh_jobs.messages import timestamp
 from recmesh_kit import names
 from recmesh_kit.errors import InvalidArgument, NotFound, Violation
 from recmesh_kit.filters import check
 from recmesh_kit.filters.schema import ITEMS
+from recmesh_kit.times import put_time
 from recmesh_recommender.orders import Continuation, Order, job_name
 
 DEFAULT_LIMIT = 10
@@ -35,8 +35,8 @@ def order(request: CreateRecommendationRequest | RecommendRequest) -> Order:
     """
     (catalog,) = names.ids(request.parent)
     asked = request.recommendation
-    query = Query()
-    query.CopyFrom(asked.query)
+    # The request is this call's own, and nobody reads it again: no copy is needed.
+    query = asked.query
     query.limit = query.limit or DEFAULT_LIMIT
     _check_names(query, catalog)
     if query.filter:
@@ -91,24 +91,26 @@ def _fingerprint(asked: Recommendation, query: bytes) -> bytes:
 
 def recommendation(job: Job) -> Recommendation:
     """A job as callers see it."""
+    id_ = str(job.id)
     message = Recommendation(
-        name=job_name(job.catalog, job.id),
+        name=names.join("catalogs", job.catalog, "recommendations", id_),
         user=job.user,
         session=job.session,
-        query=Query.FromString(job.query),
-        deadline=timestamp(job.deadline),
         state=Recommendation.State.ValueType(job.state),
         attempt_count=job.attempts,
-        create_time=timestamp(job.create_time),
-        expire_time=timestamp(job.expire_time),
-        attribution_token=str(job.id),
+        attribution_token=id_,
     )
+    # Each written where it belongs: a message that is made first and then passed is copied.
+    message.query.MergeFromString(job.query)
+    put_time(message.deadline, job.deadline)
+    put_time(message.create_time, job.create_time)
+    put_time(message.expire_time, job.expire_time)
     if job.continues is not None:
         message.continues = job_name(job.catalog, job.continues)
     if job.start_time is not None:
-        message.start_time.CopyFrom(timestamp(job.start_time))
+        put_time(message.start_time, job.start_time)
     if job.end_time is not None:
-        message.end_time.CopyFrom(timestamp(job.end_time))
+        put_time(message.end_time, job.end_time)
     if job.failure is not None:
         message.error.reason = ErrorReason.ValueType(job.failure.reason)
         message.error.message = job.failure.message
@@ -120,7 +122,7 @@ def recommendation(job: Job) -> Recommendation:
 
 
 def _add_answer(message: Recommendation, answer: Answer) -> None:
-    message.results.extend(answer.results)
+    message.results.MergeFrom(answer.results)
     message.resolved_item = answer.resolved_item
     message.resolved_title = answer.resolved_title
     message.resolve_confidence = answer.resolve_confidence

@@ -1,23 +1,29 @@
-"""Jobs to the queues, and news of their end to whoever listens."""
+"""Jobs to the queues, and news of their end to whoever listens: what waits goes out together."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from recmesh_jobs import messages
 from recmesh_jobs.job import VERSION, Job
 from recmesh_jobs.states import Lane
 from recmesh_jobs.topology import JOBS, QUEUE_OF, RECOMMENDER_EVENTS
 from recmesh_kit.amqp import REQUEST_ID_HEADER
-from recmesh_kit.broker import Broker
+from recmesh_kit.broker import Broker, Outgoing
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.instruments import Instruments
+from recmesh_kit.telemetry.place import Place
+from recmesh_kit.telemetry.tracing import PlaceOf, Tracing
+from recmesh_recommender.metrics import JobMetrics
 
 log = structlog.get_logger()
 
@@ -29,12 +35,20 @@ the few that are on their way."""
 PATIENT = frozenset(Lane) - PROMPT
 _PROMPT_AT_ONCE = 256
 _PATIENT_AT_ONCE = 16
+_PUBLISH = {
+    "messaging.system": "rabbitmq",
+    "messaging.operation.name": "publish",
+    "messaging.operation.type": "send",
+    "messaging.destination.name": JOBS.name,
+}
+"""Of a span (OpenTelemetry's conventions for messaging)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
     job: Job
     request_id: str | None
+    place: Place | None = None
 
 
 class _Line:
@@ -43,15 +57,27 @@ class _Line:
     def __init__(self, at_once: int) -> None:
         self.at_once = at_once
         self.waiting: asyncio.Queue[_Parcel] = asyncio.Queue(MAX_WAITING)
+        self._free = asyncio.Semaphore(at_once)
         # Ids only, of the latest: without the broker they would be many, and the rows hold the rest.
         self.unsent: deque[UUID] = deque(maxlen=MAX_UNSENT)
 
     async def next_parcels(self) -> list[_Parcel]:
-        """What waits, up to as many as may be on their way at once; waits for the first."""
+        """What waits, as far as there is room for it on the way; waits for the first, and for room. Tell `over` how it
+        went.
+        """
         parcels = [await self.waiting.get()]
-        while len(parcels) < self.at_once and not self.waiting.empty():
+        await self._free.acquire()
+        while not self.waiting.empty() and not self._free.locked():
+            await self._free.acquire()
             parcels.append(self.waiting.get_nowait())
         return parcels
+
+    def over(self, parcels: Iterable[_Parcel], unsent: Iterable[_Parcel]) -> None:
+        """Parcels are not on their way any more; of them, some were not sent. News are sent once at most."""
+        self.unsent += (parcel.job.id for parcel in unsent if not parcel.job.state.ended)
+        for _ in parcels:
+            self._free.release()
+            self.waiting.task_done()
 
 
 class Dispatcher:
@@ -59,17 +85,27 @@ class Dispatcher:
 
     Args:
         broker: Where to.
+        metrics: Measures it.
+        tracing: Makes its spans.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        metrics: JobMetrics | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._broker = broker
+        self._metrics = metrics or JobMetrics(Instruments())
+        self._tracing = tracing or Tracing()
         self._prompt, self._patient = _Line(_PROMPT_AT_ONCE), _Line(_PATIENT_AT_ONCE)
 
-    def dispatch(self, job: Job, request_id: str | None) -> None:
-        """Has a stored job published soon, on behalf of a request. One too many to be kept here is left unsent."""
+    def dispatch(self, job: Job, request_id: str | None, place: Place | None = None) -> None:
+        """Has a stored job published soon, on behalf of a request and at its place in a trace. One too many to be kept
+        here is left unsent."""
         line = self._line(job.lane)
         try:
-            line.waiting.put_nowait(_Parcel(job, request_id))
+            line.waiting.put_nowait(_Parcel(job, request_id, place))
         except asyncio.QueueFull:
             line.unsent.append(job.id)
 
@@ -107,29 +143,62 @@ class Dispatcher:
         return self._prompt if lane in PROMPT else self._patient
 
     async def _run(self, line: _Line) -> None:
-        while True:
-            parcels = await line.next_parcels()
-            await asyncio.gather(*(self._send(line, parcel) for parcel in parcels))
-            for _ in parcels:
-                line.waiting.task_done()
+        # A task may be counted for a moment after it has made room.
+        async with Background(limit=2 * line.at_once) as groups:
+            while True:
+                # None waits for the broker to confirm those before, or for what takes long to encode.
+                for parcels in _groups(await line.next_parcels()):
+                    groups.spawn("dispatch", self._send(line, parcels))
 
-    async def _send(self, line: _Line, parcel: _Parcel) -> None:
-        job = parcel.job
+    async def _send(self, line: _Line, parcels: list[_Parcel]) -> None:
+        unsent = parcels
+        traced = self._tracing.spans(
+            "publish jobs",
+            (parcel.place for parcel in parcels),
+            kind=SpanKind.PRODUCER,
+            attributes=_PUBLISH,
+        )
         try:
-            await (self._announce(job) if job.state.ended else self._publish(parcel))
-        except Exception as error:
-            # One job's defect must not end the loop for all.
-            if not isinstance(error, Unavailable):
-                log.exception("not published", job=str(job.id))
-            if not job.state.ended:
-                line.unsent.append(job.id)
+            with traced as place_of, self._metrics.step("publish"):
+                unsent = await self._publish(parcels, place_of)
+        except Unavailable:
+            pass
+        finally:
+            line.over(parcels, unsent)
 
-    async def _publish(self, parcel: _Parcel) -> None:
+    async def _publish(self, parcels: Sequence[_Parcel], place_of: PlaceOf) -> list[_Parcel]:
+        """Publishes what can be; returns the rest.
+
+        Raises:
+            Unavailable: The broker is away.
+        """
+        jobs: list[tuple[_Parcel, Outgoing]] = []
+        news: list[tuple[_Parcel, Outgoing]] = []
+        unsent = []
+        for parcel in parcels:
+            try:
+                if parcel.job.state.ended:
+                    news.append((parcel, _announcement(parcel.job)))
+                else:
+                    jobs.append((parcel, await self._message(parcel, place_of(parcel.place))))
+            except Exception:
+                # One job's defect must not hold up the others.
+                log.exception("not published", job=str(parcel.job.id))
+                unsent.append(parcel)
+        for some, confirm in ((jobs, True), (news, False)):
+            if some:
+                errors = await self._broker.publish_all([one for _, one in some], confirm=confirm)
+                unsent += [parcel for (parcel, _), error in zip(some, errors, strict=True) if error]
+        return unsent
+
+    async def _message(self, parcel: _Parcel, place: Place | None) -> Outgoing:
         job = parcel.job
         headers: dict[str, str | int] = {messages.VERSION_HEADER: job.version}
         if parcel.request_id is not None:
             headers[REQUEST_ID_HEADER] = parcel.request_id
-        await self._broker.publish(
+        if place is not None:
+            headers.update(place.headers)
+        return Outgoing(
             JOBS.name,
             QUEUE_OF[job.lane].name,
             await _encoded(job),
@@ -139,15 +208,23 @@ class Dispatcher:
             mandatory=True,
         )
 
-    async def _announce(self, job: Job) -> None:
-        await self._broker.publish(
-            RECOMMENDER_EVENTS.name,
-            f"recommendation.{job.catalog}",
-            messages.encode_announcement(job),
-            headers={messages.VERSION_HEADER: VERSION},
-            persistent=False,
-            confirm=False,
-        )
+
+def _groups(parcels: Sequence[_Parcel]) -> Iterator[list[_Parcel]]:
+    if quick := [parcel for parcel in parcels if not parcel.job.shown]:
+        yield quick
+    for parcel in parcels:
+        if parcel.job.shown:
+            yield [parcel]
+
+
+def _announcement(job: Job) -> Outgoing:
+    return Outgoing(
+        RECOMMENDER_EVENTS.name,
+        f"recommendation.{job.catalog}",
+        messages.encode_announcement(job),
+        headers={messages.VERSION_HEADER: VERSION},
+        persistent=False,
+    )
 
 
 async def _encoded(job: Job) -> bytes:

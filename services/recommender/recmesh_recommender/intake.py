@@ -13,13 +13,18 @@ from recmesh_kit import context
 from recmesh_kit.batcher import Batcher
 from recmesh_kit.database import Database
 from recmesh_kit.errors import RecmeshError
+from recmesh_kit.telemetry.place import Place, current_place
+from recmesh_kit.telemetry.tracing import Tracing
 from recmesh_recommender.admission import Admission
 from recmesh_recommender.dispatch import Dispatcher
 from recmesh_recommender.errors import DeadlineOutOfRange, RequestIdReused, TooManyJobs
+from recmesh_recommender.metrics import JobMetrics
 from recmesh_recommender.orders import MAX_DEADLINE
 
 MAX_WAITING_RUNS = 100
 """Bulk runs that wait to be stored, one after the other."""
+GATHER_SECONDS = 0.002
+"""How long jobs are gathered while many come: a group costs nearly as much as several jobs of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    """What goes into one transaction, on behalf of one call."""
+    """What is stored together, on behalf of one call."""
 
     submissions: Sequence[Submission]
     request_id: str | None
+    place: Place | None
 
 
 class Intake:
@@ -52,8 +58,10 @@ class Intake:
         database: Where the jobs are.
         admission: Says how many are taken.
         dispatcher: Publishes them.
-        insert_batch: Most jobs of callers that wait, in one transaction.
+        insert_batch: Most jobs of callers that wait, stored together.
         max_waiting: Most of them that wait to be stored.
+        metrics: Measures it.
+        tracing: Makes its spans.
     """
 
     def __init__(
@@ -64,12 +72,20 @@ class Intake:
         *,
         insert_batch: int,
         max_waiting: int,
+        metrics: JobMetrics,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._admission = admission
         self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._tracing = tracing
         self._singles: Batcher[_Parcel, Sequence[Stored]] = Batcher(
-            "intake", self._store, max_batch=insert_batch, max_waiting=max_waiting
+            "intake",
+            self._store,
+            max_batch=insert_batch,
+            max_waiting=max_waiting,
+            gather_seconds=GATHER_SECONDS,
         )
         # On their own, so that nobody who waits is stored behind a thousand others.
         self._runs: Batcher[_Parcel, Sequence[Stored]] = Batcher(
@@ -94,7 +110,7 @@ class Intake:
         try:
             _check_deadline(draft.job)
             with self._admission.admitted(draft.job.lane):
-                (stored,) = await self._singles.submit(_Parcel([submission], _request_id()))
+                (stored,) = await self._singles.submit(_parcel([submission]))
         except (DeadlineOutOfRange, TooManyJobs):
             # A repeated call makes no job: it is answered with the first one, whatever may be stored by now.
             (earlier,) = await self._find([submission])
@@ -134,25 +150,25 @@ class Intake:
         if not new:
             return []
         with self._admission.admitted(Lane.BULK, len(new)) as fitting:
-            return await self._runs.submit(_Parcel(new[:fitting], _request_id()))
+            return await self._runs.submit(_parcel(new[:fitting]))
 
     async def _find(self, submissions: Sequence[Submission]) -> list[Stored | None]:
-        async with self._database.transaction() as transaction:
-            return await intake.find(transaction, submissions)
+        async with self._database.driver() as connection:
+            return await intake.find(connection, submissions)
 
     async def _store(self, parcels: list[_Parcel]) -> list[Sequence[Stored]]:
-        async with self._database.transaction() as transaction:
-            stored = iter(
-                await intake.store(
-                    transaction, [s for parcel in parcels for s in parcel.submissions]
-                )
-            )
+        submissions = [s for parcel in parcels for s in parcel.submissions]
+        self._metrics.batch(len(submissions))
+        traced = self._tracing.spans("store jobs", (parcel.place for parcel in parcels))
+        with traced, self._metrics.step("store"):
+            async with self._database.driver() as connection:
+                stored = iter(await intake.store(connection, submissions))
         outcomes: list[Sequence[Stored]] = []
         for parcel in parcels:
             outcomes.append([next(stored) for _ in parcel.submissions])
             for submission, outcome in zip(parcel.submissions, outcomes[-1], strict=True):
                 if outcome.is_new:
-                    self._dispatcher.dispatch(submission.job, parcel.request_id)
+                    self._dispatcher.dispatch(submission.job, parcel.request_id, parcel.place)
         return outcomes
 
 
@@ -187,6 +203,7 @@ def _judged(draft: Draft, outcome: Stored | RecmeshError) -> Stored | RecmeshErr
     return outcome
 
 
-def _request_id() -> str | None:
+def _parcel(submissions: Sequence[Submission]) -> _Parcel:
+    """On behalf of the call in hand."""
     call = context.current_call()
-    return None if call is None else call.request_id
+    return _Parcel(submissions, None if call is None else call.request_id, current_place())

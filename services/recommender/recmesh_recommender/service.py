@@ -24,6 +24,7 @@ from recmesh_recommender.dispatch import Dispatcher
 from recmesh_recommender.errors import JobEnded, JobNotFinished, JobNotSucceeded, Stopping
 from recmesh_recommender.intake import Draft, Intake
 from recmesh_recommender.orders import Continuation, Order, Terms, job_name
+from recmesh_recommender.reader import Reader
 from recmesh_recommender.waiting import Waiter, WaitingRoom
 
 _ANSWER_SHARE = 0.05
@@ -41,6 +42,7 @@ class RecommendationService:
         catalogs: Catalogs,
         intake: Intake,
         dispatcher: Dispatcher,
+        reader: Reader,
         room: WaitingRoom,
         terms: Terms,
     ) -> None:
@@ -48,6 +50,7 @@ class RecommendationService:
         self._catalogs = catalogs
         self._intake = intake
         self._dispatcher = dispatcher
+        self._reader = reader
         self._room = room
         self._terms = terms
 
@@ -81,8 +84,8 @@ class RecommendationService:
         caller = await self._check_readable(catalog)
         drafts = [self._draft(order, caller, Lane.BULK) for order in orders]
         outcomes = await self._intake.take_run(drafts)
-        earlier = await self._read_all(
-            [o.job_id for o in outcomes if isinstance(o, Stored) and not o.is_new]
+        earlier = await self._reader.many(
+            [o.job_id for o in outcomes if isinstance(o, Stored) and not o.is_new], answers=False
         )
         jobs = earlier | {draft.job.id: draft.job for draft in drafts}
         return [
@@ -107,7 +110,7 @@ class RecommendationService:
         job_id = _uuid(catalog, continuation.id)
         async with self._database.transaction() as transaction:
             found = await JobRepository(transaction).with_shown(job_id)
-        before = self._one([found] if found else [], catalog, job_id)
+        before = self._one(found, catalog, job_id)
         self._check_visible(before)
         if before.state is not State.SUCCEEDED:
             raise JobNotSucceeded(job_name(catalog, job_id), f"STATE_{before.state.name}")
@@ -179,7 +182,7 @@ class RecommendationService:
                 return []
             user = caller.id
         async with self._database.transaction() as transaction:
-            return await JobRepository(transaction).page(
+            jobs = await JobRepository(transaction).page(
                 catalog,
                 user=user or None,
                 session=session or None,
@@ -187,6 +190,8 @@ class RecommendationService:
                 limit=limit,
                 most_bytes=most_bytes,
             )
+        self._room.forget(*(job.id for job in jobs))
+        return jobs
 
     async def watch(self, catalog: str, id: str) -> AsyncGenerator[Job]:  # noqa: A002 - what it is
         """A job as it stands now, and at each change of its state that is seen, to its end.
@@ -198,8 +203,10 @@ class RecommendationService:
         await self._check_readable(catalog)
         job_id = _uuid(catalog, id)
         with self._room.waiting_for(job_id) as waiter:
-            waiter.job = job = await self._read(catalog, job_id)
+            fresh = self._room.fresh(job_id)
+            job = self._one(fresh, catalog, job_id) if fresh else await self._read(catalog, job_id)
             self._check_visible(job)
+            waiter.job = job
             waiter.begin(job)
             yield job
             if job.state.ended:
@@ -218,14 +225,11 @@ class RecommendationService:
         """
         await self._check_readable(catalog)
         job_id = _uuid(catalog, id)
+        self._check_visible(await self._read(catalog, job_id))
         async with self._database.transaction() as transaction:
-            repository = JobRepository(transaction)
-            found = await repository.get([job_id])
-            job = self._one(found, catalog, job_id)
-            self._check_visible(job)
-            # What has ended meanwhile is read anew.
-            cancelled = await repository.cancel(job_id)
-            job = cancelled or self._one(await repository.get([job_id]), catalog, job_id)
+            cancelled = await JobRepository(transaction).cancel(job_id)
+        # What has ended meanwhile is read anew.
+        job = cancelled or await self._read(catalog, job_id)
         if job.state is not State.CANCELLED:
             raise JobEnded(job_name(catalog, job_id), f"STATE_{job.state.name}")
         self._room.tell(job)
@@ -242,10 +246,9 @@ class RecommendationService:
         """
         await self._check_readable(catalog)
         job_id = _uuid(catalog, id)
+        self._check_visible(await self._read(catalog, job_id))
         async with self._database.transaction() as transaction:
             repository = JobRepository(transaction)
-            found = await repository.get([job_id], answers=False)
-            self._check_visible(self._one(found, catalog, job_id))
             cancelled = await repository.cancel(job_id)
             deleted = await repository.delete(job_id)
         if not deleted:
@@ -290,24 +293,20 @@ class RecommendationService:
     async def _take(self, draft: Draft) -> Job:
         """Stores the job, or reads the one that the request id stands for."""
         stored = await self._intake.take(draft)
-        return draft.job if stored.is_new else await self._read(draft.job.catalog, stored.job_id)
+        if not stored.is_new:
+            return await self._read(draft.job.catalog, stored.job_id)
+        self._room.remember(draft.job)
+        return draft.job
 
     async def _read(self, catalog: str, id: UUID) -> Job:  # noqa: A002 - what it is
-        async with self._database.transaction() as transaction:
-            return self._one(await JobRepository(transaction).get([id]), catalog, id)
+        return self._one(await self._reader.one(id), catalog, id)
 
-    async def _read_all(self, ids: Sequence[UUID]) -> dict[UUID, Job]:
-        if not ids:
-            return {}
-        async with self._database.transaction() as transaction:
-            found = await JobRepository(transaction).get(ids, answers=False)
-        return {job.id: job for job in found}
-
-    @staticmethod
-    def _one(found: Sequence[Job], catalog: str, id: UUID) -> Job:  # noqa: A002 - what it is
-        if not found or found[0].catalog != catalog:
+    def _one(self, found: Job | None, catalog: str, id: UUID) -> Job:  # noqa: A002 - what it is
+        # Who has seen how a job stands must not be told later how it stood before.
+        self._room.forget(id)
+        if found is None or found.catalog != catalog:
             raise NotFound(job_name(catalog, id))
-        return found[0]
+        return found
 
     @staticmethod
     async def _wait(waiter: Waiter, job: Job) -> Job:

@@ -11,14 +11,17 @@ from recmesh_jobs import partitions
 from recmesh_jobs.intake import REDISPATCH_SECONDS
 from recmesh_jobs.states import Lane
 from recmesh_jobs.sweep import LIMIT, SweepRepository
+from recmesh_jobs.topology import QUEUE_OF
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
 from recmesh_recommender.dispatch import Dispatcher
+from recmesh_recommender.metrics import JobMetrics
 
 log = structlog.get_logger()
 
 PARTITIONS_AHEAD_DAYS = 7
+_QUEUES = [queue.name for queue in QUEUE_OF.values()]
 
 
 class Upkeep:
@@ -30,6 +33,7 @@ class Upkeep:
         dispatcher: Publishes.
         attempt_limit: Attempts without a word after which a job is given up.
         keep_days: How long jobs are kept.
+        metrics: Is told what was found.
     """
 
     def __init__(
@@ -40,22 +44,26 @@ class Upkeep:
         *,
         attempt_limit: int,
         keep_days: int,
+        metrics: JobMetrics,
     ) -> None:
         self._database = database
         self._broker = broker
         self._dispatcher = dispatcher
         self._attempt_limit = attempt_limit
         self._keep_days = keep_days
+        self._metrics = metrics
 
     async def sweep(self) -> None:
         """Ends what is late or lost for good, and has tried again what was lost."""
         async with self._database.transaction() as session:
             repository = SweepRepository(session)
             ended = await repository.expire()
-            ended += await repository.give_up_lost(self._attempt_limit)
+            given_up = await repository.give_up_lost(self._attempt_limit)
             lost = await repository.requeue_lost(
                 self._attempt_limit, REDISPATCH_SECONDS[Lane.SUSPECT]
             )
+        ended += given_up
+        self._metrics.given_up(len(given_up))
         if ended or lost:
             log.info("swept", ended=len(ended), tried_again=len(lost))
         self._dispatcher.announce(ended)
@@ -82,6 +90,15 @@ class Upkeep:
             if len(due) < LIMIT:
                 return
             unsent = []
+
+    async def look_at_queues(self) -> None:
+        """Measures how the queues of jobs stand: whether anybody takes them."""
+        try:
+            depths = await self._broker.depths(*_QUEUES)
+        except Unavailable:
+            depths = {}
+        for name in _QUEUES:
+            self._metrics.queue(name, depths.get(name))
 
     async def maintain_partitions(self) -> None:
         """Makes the partitions of the coming days and drops those that are over."""

@@ -48,8 +48,8 @@ class Worker:
     async def handle(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             job = decode_job(delivery.body)
-            async with self.database.transaction() as session:
-                leases = LeaseRepository(session, "stand-in")
+            async with self.database.driver() as connection:
+                leases = LeaseRepository(connection, "stand-in")
                 claim = (await leases.claim([job.id], self.lease_seconds)).claims.get(job.id)
             if claim is not None:
                 self.taken.append((delivery.routing_key, job))
@@ -58,8 +58,8 @@ class Worker:
                 if not self.dies:
                     await self.gate.wait()
                     answer = answer_to(job, self.items)
-                    async with self.database.transaction() as session:
-                        leases = LeaseRepository(session, "stand-in")
+                    async with self.database.driver() as connection:
+                        leases = LeaseRepository(connection, "stand-in")
                         ended = (
                             await leases.succeed([(claim, answer)])
                             if self.failure is None

@@ -54,8 +54,8 @@ async def test_a_count_knows_the_lanes(admission: Admission, database: Database)
     await admission.refresh()
     assert take(admission, Lane.BULK, 5) == 5
     made = [job(lane) for lane in (Lane.BULK, Lane.BULK, Lane.INTERACTIVE, Lane.SUSPECT)]
-    async with database.transaction() as session:
-        await store(session, [Submission(one, None, b"") for one in made])
+    async with database.driver() as connection:
+        await store(connection, [Submission(one, None, b"") for one in made])
     await admission.refresh()
     assert take(admission, Lane.BULK, 5) == 3
     assert take(admission, Lane.INTERACTIVE, 9) == 3

@@ -51,6 +51,18 @@ async def test_it_is_gone_for_everybody(
     assert await left(database) == (0, 0)
 
 
+async def test_one_that_has_ended_is_gone_at_once_where_it_was_made_too(
+    replica: Replica, database: Database, amqp_url: str
+) -> None:
+    async with working(database, amqp_url):
+        job = await replica.create()
+        # Its end has been heard of here.
+        await until(lambda: not replica.recommender.room._fresh)
+    async with replica_of(database, amqp_url) as other:
+        await other.delete(job.name)
+    assert await failure(replica.states(job.name)) == NOT_FOUND
+
+
 async def test_its_owner_and_those_above_may(replica: Replica) -> None:
     job = await replica.create()
     assert await failure(replica.delete(job.name, BOB)) == NOT_FOUND

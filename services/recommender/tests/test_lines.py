@@ -3,8 +3,9 @@
 import asyncio
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from recmesh_jobs.job import Job
 from recmesh_jobs.states import Lane, State
 from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
-from recmesh_kit.broker import Broker
+from recmesh_kit.broker import Broker, Outgoing
+from recmesh_kit.errors import Unavailable
 from recmesh_kit.ids import uuid7
 from recmesh_recommender import dispatch
 from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
@@ -26,14 +28,24 @@ class SlowBroker:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
+        self.away = False
+        self.refused: set[str | None] = set()
         self.offered: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
 
-    async def publish(self, exchange: str, routing_key: str, body: bytes, **_: object) -> None:
-        self.offered[routing_key] += 1
-        if routing_key == BULK.name:
+    async def publish_all(
+        self, messages: Sequence[Outgoing], *, confirm: bool = True
+    ) -> list[Unavailable | None]:
+        self.offered.update(message.routing_key for message in messages)
+        if BULK.name in (message.routing_key for message in messages):
             await self.gate.wait()
-        self.taken[routing_key] += 1
+        if self.away:
+            raise Unavailable("It is away.")
+        self.taken.update(message.routing_key for message in messages)
+        return [
+            Unavailable("It is full.") if message.message_id in self.refused else None
+            for message in messages
+        ]
 
 
 @asynccontextmanager
@@ -68,9 +80,38 @@ async def test_bulk_jobs_hold_up_no_others() -> None:
     assert broker.taken[BULK.name] == 1000
 
 
-async def test_news_of_the_end_of_jobs_hold_up_no_job() -> None:
+async def test_none_waits_for_those_before_to_be_confirmed() -> None:
     async with dispatching() as (dispatcher, broker):
         dispatcher.dispatch(job(Lane.BULK), None)
+        await until(lambda: broker.offered[BULK.name] == 1)
+        dispatcher.dispatch(job(Lane.BULK), None)
+        await until(lambda: broker.offered[BULK.name] == 2)
+        assert broker.taken[BULK.name] == 0
+
+
+async def test_what_the_broker_does_not_take_is_unsent() -> None:
+    async with dispatching() as (dispatcher, broker):
+        jobs = [job(Lane.INTERACTIVE) for _ in range(4)]
+        # This one cannot even be written down.
+        jobs[1] = replace(jobs[1], query=b"\xff")
+        broker.refused = {str(jobs[2].id)}
+        for one in jobs:
+            dispatcher.dispatch(one, None)
+        await dispatcher.drain(30)
+        assert set(dispatcher.take_unsent(PROMPT)) == {jobs[1].id, jobs[2].id}
+        assert broker.taken[INTERACTIVE.name] == 3
+        broker.away = True
+        dispatcher.dispatch(jobs[0], None)
+        dispatcher.announce([job(Lane.INTERACTIVE, State.CANCELLED)])
+        await dispatcher.drain(30)
+        assert dispatcher.take_unsent(PROMPT) == [jobs[0].id]
+        assert dispatcher.take_unsent(PATIENT) == []
+
+
+async def test_news_of_the_end_of_jobs_hold_up_no_job() -> None:
+    async with dispatching() as (dispatcher, broker):
+        for _ in range(100):
+            dispatcher.dispatch(job(Lane.BULK), None)
         await until(lambda: broker.offered[BULK.name])
         dispatcher.announce([job(Lane.INTERACTIVE, State.CANCELLED)])
         dispatcher.dispatch(job(Lane.INTERACTIVE), None)

@@ -1,9 +1,20 @@
 import asyncio
+import datetime as dt
+from dataclasses import replace
+from uuid import UUID
 
 import grpc
+import pytest
 
 from recmesh.recommender.v1 import recommender_service_pb2 as pb
+from recmesh_jobs.job import Ended, Job
+from recmesh_jobs.messages import Finished
+from recmesh_jobs.states import Lane, State
 from recmesh_kit.database import Database
+from recmesh_kit.telemetry.tracing import Tracing
+from recmesh_recommender import waiting
+from recmesh_recommender.reader import Reader
+from recmesh_recommender.waiting import WaitingRoom
 from services.recommender.tests.conftest import (
     ANN,
     FILMS,
@@ -34,6 +45,72 @@ async def test_each_state_is_seen_to_the_end(
         last = await anext(watching)
     assert (state(last), len(last.results)) == ("SUCCEEDED", 1)
     assert await anext(watching, None) is None
+
+
+@pytest.mark.usefixtures("no_polls")
+async def test_a_job_that_was_just_made_is_watched_without_its_row(
+    replica: Replica, database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> dict[UUID, Job]:
+        raise AssertionError
+
+    monkeypatch.setattr(Reader, "many", refuse)
+    job = await replica.create()
+    watching = asyncio.ensure_future(replica.states(job.name))
+    await until(lambda: replica.recommender.room._waiters)
+    async with working(database, amqp_url):
+        assert await watching == ["QUEUED", "SUCCEEDED"]
+
+
+async def test_who_has_seen_how_a_job_stands_is_not_told_how_it_stood(
+    replica: Replica, database: Database
+) -> None:
+    job = await replica.create()
+    await sql(database, "UPDATE recommender.jobs SET state = 4, end_time = now()")
+    assert state((await replica.page()).recommendations[0]) == "FAILED"
+    assert await replica.states(job.name) == ["FAILED"]
+
+
+async def test_a_job_is_known_without_its_row_for_a_moment_only(
+    replica: Replica, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "FRESH_SECONDS", 0.0)
+    job = await replica.create()
+    await sql(database, "UPDATE recommender.jobs SET state = 4, end_time = now()")
+    assert await replica.states(job.name) == ["FAILED"]
+
+
+async def test_only_so_many_jobs_are_known_without_their_rows(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MAX_FRESH", 2)
+    for _ in range(4):
+        await replica.create()
+    assert len(replica.recommender.room._fresh) == 2
+
+
+async def test_a_reply_that_comes_while_the_row_is_read_is_not_lost(database: Database) -> None:
+    now = dt.datetime.now(dt.UTC)
+    job = Job(
+        id=UUID(NOBODY),
+        catalog="films",
+        user="ann",
+        session="",
+        lane=Lane.INTERACTIVE,
+        query=b"",
+        deadline=now,
+        create_time=now,
+        expire_time=now,
+    )
+    room = WaitingRoom(Reader(database, max_waiting=1, tracing=Tracing()))
+    with room.waiting_for(job.id) as waiter:
+        room.tell_finished(Finished(Ended(job.id, State.SUCCEEDED, 1, now, now), answer=b"a"))
+        waiter.job = job
+        waiter.begin(job)
+        async with asyncio.timeout(60):
+            assert await waiter.end() == replace(
+                job, state=State.SUCCEEDED, attempts=1, start_time=now, end_time=now, answer=b"a"
+            )
 
 
 async def test_a_job_that_has_ended_is_sent_once(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 from contextlib import AsyncExitStack
 
 import structlog
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recmesh.auth.v1 import auth_service_pb2
 from recmesh.catalog.v1 import catalog_service_pb2
@@ -23,6 +25,7 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
+from recmesh_kit.telemetry.telemetry import telemetry_of
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
 from recmesh_worker.catalog_items import CatalogItems
@@ -33,6 +36,7 @@ from recmesh_worker.engine.rank import Ranker
 from recmesh_worker.historian import Historian
 from recmesh_worker.indexer import Indexer
 from recmesh_worker.job_batch import JobBatch
+from recmesh_worker.metrics import JobInstruments, ReadModelMetrics
 from recmesh_worker.models.registry import create_model
 from recmesh_worker.precedence import Precedence
 from recmesh_worker.progress import Progress
@@ -55,9 +59,13 @@ LOOK_SECONDS = 0.5
 
 async def run(settings: WorkerSettings) -> None:
     """Works until told to stop. Exits with 1 when the encoder cannot be loaded."""
+    # Idle threads of the matrix library spin, and take the cores of those who wait.
+    threadpool_limits(settings.compute_threads, user_api="blas")
     health = Health(("database", "consumer"), subjects=(TEXT,))
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(telemetry_of(settings, NAME))
         database = await stack.enter_async_context(Database.of(settings, NAME))
+        telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, NAME))
         identity = await stack.enter_async_context(
             Identity(
@@ -80,10 +88,11 @@ async def run(settings: WorkerSettings) -> None:
                 settings.encoder,
                 languages=settings.encoder_languages,
                 threads=settings.compute_threads,
+                precision=settings.encoder_precision,
             )
         )
         stack.push_async_callback(encoder.aclose)
-        # The id is read from the files, so that titles are answered before torch is there. The filters' parser is
+        # The id is read from the files, so that titles are answered before the encoder is there. The filters' parser is
         # built off the loop, before a filter comes.
         encoder_id, _ = await asyncio.gather(
             asyncio.to_thread(encoder.encoder.identify),
@@ -95,6 +104,7 @@ async def run(settings: WorkerSettings) -> None:
             encoder=encoder_id,
             dimensions=encoder.encoder.dimensions,
             limit_bytes=settings.memory_limit_bytes,
+            metrics=ReadModelMetrics(telemetry.instruments),
         )
         stack.push_async_callback(read_model.aclose)
         ranker = Ranker(
@@ -103,14 +113,21 @@ async def run(settings: WorkerSettings) -> None:
         replies = Replies(broker)
         precedence = Precedence()
 
+        job_metrics = JobInstruments(telemetry.instruments)
+
         def job_consumer(most_waiting: int, *, bulk: bool = False) -> JobConsumer:
-            answering = Answering(read_model, encoder, ranker, precedence, bulk=bulk)
+            metrics = job_metrics.of(bulk=bulk)
+            answering = Answering(
+                read_model, encoder, ranker, precedence, bulk=bulk, metrics=metrics
+            )
             batch = JobBatch(
                 database,
                 answering,
                 replies,
                 worker=settings.worker_name,
                 lease_seconds=settings.lease_seconds,
+                metrics=metrics,
+                tracing=telemetry.tracing,
             )
             return JobConsumer(batch, answering, read_model, encoder, most_waiting=most_waiting)
 
@@ -127,6 +144,9 @@ async def run(settings: WorkerSettings) -> None:
             settings=settings,
         )
         stack.push_async_callback(consuming.drain, settings.drain_seconds)
+        await read_model.preload(settings.preload_seconds)
+        # What was loaded stays: the collector need not walk it again and again.
+        gc.freeze()
         await consuming.start()
 
         broken = asyncio.Event()
@@ -137,7 +157,7 @@ async def run(settings: WorkerSettings) -> None:
         every = settings.probe_interval_seconds
         health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
         health.probe(background, "consumer", consuming.check, min(every, LOOK_SECONDS))
-        await serve(settings, [], verifier=identity.verifier, health=health)
+        await serve(settings, [], verifier=identity.verifier, health=health, telemetry=telemetry)
     if broken.is_set():
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""Queries to answers: texts are encoded, batches are ranked, all off the event loop."""
+"""Queries to answers: texts are encoded, batches are ranked, off the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import Answer, EngineQuery, SeedKind
 from recmesh_worker.engine.rank import Ranker
-from recmesh_worker.engine.seeds import titles_to_encode
+from recmesh_worker.engine.seeds import titles_to_encode, words_at_a_glance
+from recmesh_worker.metrics import JobMetrics
 from recmesh_worker.precedence import Precedence
 from recmesh_worker.read_model import ReadModel
 
@@ -27,6 +28,12 @@ BULK_SLICE = 2
 """Bulk queries that are answered at once: what others wait for them."""
 
 
+_AT_A_GLANCE = 64
+"""Queries that may be looked at on the event loop: it takes less than a millisecond."""
+_RANKED_AT_A_GLANCE = 8
+"""Queries that may be ranked there, if their neighbours are known: that takes less than a millisecond, too."""
+
+
 class Answering:
     """Answers batches of queries over one catalog.
 
@@ -36,6 +43,7 @@ class Answering:
         ranker: Ranks.
         precedence: Of the one over the other.
         bulk: Whether these queries give way to all others.
+        metrics: Measures it.
     """
 
     def __init__(
@@ -46,7 +54,9 @@ class Answering:
         precedence: Precedence,
         *,
         bulk: bool = False,
+        metrics: JobMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or JobMetrics.off()
         self._read_model = read_model
         self._encoder = encoder
         self._ranker = ranker
@@ -59,6 +69,10 @@ class Answering:
 
     async def to_encode(self, memory: CatalogMemory, queries: Sequence[EngineQuery]) -> set[int]:
         """Places of the queries that need the encoder: texts, and titles that the catalog does not have."""
+        if not self._bulk and len(queries) <= _AT_A_GLANCE:
+            seen = words_at_a_glance(queries, memory)
+            if seen is not None:
+                return seen
         found: set[int] = set()
         for start, some in self._slices(queries):
             await self._turn()
@@ -86,7 +100,12 @@ class Answering:
     ) -> list[Answer | Exception]:
         try:
             seeded = await self._encoded(queries) if encode else queries
-            return list(await self._compute(partial(self._ranker.rank, seeded, memory)))
+            with self._metrics.stage("rank"):
+                if not self._bulk and len(seeded) <= _RANKED_AT_A_GLANCE:
+                    found = self._ranker.rank_at_a_glance(seeded, memory)
+                    if found is not None:
+                        return list(found)
+                return list(await self._compute(partial(self._ranker.rank, seeded, memory)))
         except Exception as error:
             if len(queries) == 1:
                 return [error]
@@ -99,7 +118,8 @@ class Answering:
 
     async def _encoded(self, queries: Sequence[EngineQuery]) -> list[EngineQuery]:
         words = [query.seed for query in queries]
-        vectors = await self._encoder.encode(words, bulk=self._bulk)
+        with self._metrics.stage("encode"):
+            vectors = await self._encoder.encode(words, bulk=self._bulk)
         return [replace(query, vector=v) for query, v in zip(queries, vectors, strict=True)]
 
     async def _compute(self, work: Callable[[], T]) -> T:

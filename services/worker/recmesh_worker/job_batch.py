@@ -12,29 +12,42 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs.history import Event
-from recmesh_jobs.history_repository import HistoryRepository, Person
+from recmesh_jobs.history_repository import Person, events_of
 from recmesh_jobs.job import Claim, Ended, Failure
 from recmesh_jobs.leases import EXPIRED, LeaseRepository
 from recmesh_jobs.messages import Dispatched, Finished
 from recmesh_kit.broker import Delivery
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.telemetry.place import current_place
+from recmesh_kit.telemetry.tracing import Tracing
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import Answer, EngineQuery, SeedKind
+from recmesh_worker.metrics import JobMetrics
 from recmesh_worker.replies import News, Replies
 
 log = structlog.get_logger()
 
 STORE_AGAIN_SECONDS = 0.5
 """How long to wait before what could not be stored is stored again."""
+TURN_BYTES = 8 * 1024
+"""Of answers that are written down at a stretch: about half a millisecond."""
 BROKEN = Failure(
     reasons.ERROR_REASON_INTERNAL, "Ranking failed on our side; it is logged under the job's id."
 )
+
+_PROCESS = {
+    "messaging.system": "rabbitmq",
+    "messaging.operation.name": "process",
+    "messaging.operation.type": "process",
+}
+"""Of a span (OpenTelemetry's conventions for messaging)."""
 
 Memories = Mapping[str, CatalogMemory]
 """The catalogs of a batch, by id."""
@@ -73,6 +86,8 @@ class JobBatch:
         replies: Tells who waits.
         worker: Who holds the leases.
         lease_seconds: For how long.
+        metrics: Measures it.
+        tracing: Makes its spans.
     """
 
     def __init__(
@@ -83,7 +98,11 @@ class JobBatch:
         *,
         worker: str,
         lease_seconds: float,
+        metrics: JobMetrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._metrics = metrics or JobMetrics.off()
+        self._tracing = tracing or Tracing()
         self._database = database
         self._answering = answering
         self._replies = replies
@@ -100,7 +119,14 @@ class JobBatch:
         Raises:
             Unavailable: The database is away. Messages that are not acknowledged go back to the queue.
         """
-        with self._answering.in_hand():
+        self._metrics.batch(len(asked))
+        traced = self._tracing.spans(
+            "process jobs",
+            (one.delivery.place for one in asked),
+            kind=SpanKind.CONSUMER,
+            attributes={**_PROCESS, "messaging.batch.message_count": len(asked)},
+        )
+        with self._answering.in_hand(), traced:
             await self._do(asked, memories)
 
     async def _do(self, asked: Sequence[Asked], memories: Memories) -> None:
@@ -113,17 +139,15 @@ class JobBatch:
         except asyncio.CancelledError:
             await self._release(tasks)
             raise
-        parts = [
-            [task for task in tasks if (task.claim.id in slow) is encode]
-            for encode in (False, True)
-        ]
         # What is resolved by a look into memory does not wait for words to be encoded.
+        quick = [task for task in tasks if task.claim.id not in slow]
+        if len(quick) in (0, len(tasks)):
+            await self._finish(tasks, memories, encode=bool(slow), until=until)
+            return
+        wordy = [task for task in tasks if task.claim.id in slow]
         done = await asyncio.gather(
-            *(
-                self._finish(part, memories, encode=encode, until=until)
-                for part, encode in zip(parts, (False, True), strict=True)
-                if part
-            ),
+            self._finish(quick, memories, encode=False, until=until),
+            self._finish(wordy, memories, encode=True, until=until),
             return_exceptions=True,
         )
         for error in done:
@@ -132,13 +156,14 @@ class JobBatch:
 
     async def _claim(self, asked: Sequence[Asked]) -> list[Task]:
         """The jobs that are ours now. Those cancelled, ended, leased elsewhere or doubled need nothing more."""
-        async with self._database.transaction() as session:
-            claimed = await LeaseRepository(session, self._worker).claim(
-                sorted({one.job.id for one in asked}), self._lease
-            )
-            histories = await HistoryRepository(session).read(
-                {_person(one) for one in asked if _needs_history(one.query)}
-            )
+        ids = {one.job.id for one in asked}
+        wanted = {one.job.id for one in asked if _needs_history(one.query)}
+        with self._metrics.stage("claim"):
+            async with self._database.driver() as connection:
+                leases = LeaseRepository(connection, self._worker)
+                claimed = await leases.claim(sorted(ids), self._lease, histories=wanted)
+        with self._metrics.stage("history"):
+            histories = {who: events_of(columns) for who, columns in claimed.histories.items()}
         claims = dict(claimed.claims)
         expired = {ended.id: ended for ended in claimed.expired}
         tasks, others = [], []
@@ -146,10 +171,12 @@ class JobBatch:
         for one in asked:
             claim = claims.pop(one.job.id, None)
             if claim is not None:
+                self._metrics.claimed(one.job, _kind(one.query), claim)
                 tasks.append(Task(one, claim, _with_history(one, histories)))
                 continue
             others.append(one)
             if (ended := expired.pop(one.job.id, None)) is not None:
+                self._metrics.ended(one.job, _kind(one.query), "", ended)
                 news.append((one.delivery.reply_to, one.job, Finished(ended, failure=EXPIRED)))
         await self._replies.tell(news)
         for one in others:
@@ -169,7 +196,7 @@ class JobBatch:
         self, tasks: Sequence[Task], memories: Memories, *, encode: bool, until: float
     ) -> None:
         try:
-            outcomes = await self._compute(tasks, memories, encode=encode)
+            outcomes, models = await self._compute(tasks, memories, encode=encode)
             ended = await self._store(tasks, outcomes, until)
         except asyncio.CancelledError:
             await self._release(tasks)
@@ -178,36 +205,49 @@ class JobBatch:
             task.claim.id: (task.asked, outcome)
             for task, outcome in zip(tasks, outcomes, strict=True)
         }
-        await self._replies.tell([_news(*by_id[one.id], one) for one in ended])
+        for one in ended:
+            asked = by_id[one.id][0]
+            self._metrics.ended(asked.job, _kind(asked.query), models.get(one.id, ""), one)
+        traced = self._tracing.spans("publish replies", [current_place()], kind=SpanKind.PRODUCER)
+        with traced, self._metrics.stage("reply"):
+            await self._replies.tell([_news(*by_id[one.id], one) for one in ended])
         for task in tasks:
             await task.asked.delivery.ack()
 
     async def _compute(
         self, tasks: Sequence[Task], memories: Memories, *, encode: bool
-    ) -> list[bytes | Failure]:
+    ) -> tuple[list[bytes | Failure], Mapping[UUID, str]]:
+        """What comes of the jobs, in order, and by which models, by job."""
         began = time.monotonic()
         answers: dict[UUID, Answer | Exception] = {}
-        for catalog, some in _by_catalog(tasks).items():
-            queries = [query for _, query in some]
-            found = await self._answering.answer(memories[catalog], queries, encode=encode)
-            answers |= {task.claim.id: one for (task, _), one in zip(some, found, strict=True)}
+        with self._tracing.spans("rank jobs", [current_place()]):
+            for catalog, some in _by_catalog(tasks).items():
+                queries = [query for _, query in some]
+                found = await self._answering.answer(memories[catalog], queries, encode=encode)
+                answers |= {task.claim.id: one for (task, _), one in zip(some, found, strict=True)}
         took = timedelta(seconds=time.monotonic() - began)
         outcomes = []
+        written = 0
         for task in tasks:
-            outcomes.append(_outcome(task, answers.get(task.claim.id), took))
-            # Two hundred results take milliseconds to write down: others have their turn before the next.
-            await asyncio.sleep(0)
-        return outcomes
+            outcomes.append(outcome := _outcome(task, answers.get(task.claim.id), took))
+            written += len(outcome) if isinstance(outcome, bytes) else 0
+            if written > TURN_BYTES:
+                # Two hundred results take milliseconds to write down: others have their turn before the next.
+                written = 0
+                await asyncio.sleep(0)
+        models = {id_: one.model for id_, one in answers.items() if isinstance(one, Answer)}
+        return outcomes, models
 
     async def _store(
         self, tasks: Sequence[Task], outcomes: Sequence[bytes | Failure], until: float
     ) -> list[Ended]:
-        """Writes what came of the jobs in one transaction. While the database is away it is tried again, for as long
-        as the jobs are ours: giving up means to compute all of it once more.
+        """Writes what came of the jobs, all or nothing. While the database is away it is tried again, for as long as
+        the jobs are ours: giving up means to compute all of it once more.
         """
         while True:
             try:
-                return await self._store_once(tasks, outcomes)
+                with self._metrics.stage("write"):
+                    return await self._store_once(tasks, outcomes)
             except Unavailable:
                 if time.monotonic() + STORE_AGAIN_SECONDS >= until:
                     raise
@@ -216,19 +256,24 @@ class JobBatch:
     async def _store_once(
         self, tasks: Sequence[Task], outcomes: Sequence[bytes | Failure]
     ) -> list[Ended]:
-        done = list(zip(tasks, outcomes, strict=True))
-        async with self._database.transaction() as session:
-            leases = LeaseRepository(session, self._worker)
-            ended = await leases.succeed([(t.claim, o) for t, o in done if isinstance(o, bytes)])
-            return ended + await leases.fail(
-                [(t.claim, o) for t, o in done if isinstance(o, Failure)]
-            )
+        answers = [
+            (t.claim, o) for t, o in zip(tasks, outcomes, strict=True) if isinstance(o, bytes)
+        ]
+        failures = [
+            (t.claim, o) for t, o in zip(tasks, outcomes, strict=True) if isinstance(o, Failure)
+        ]
+        async with self._database.driver() as connection:
+            leases = LeaseRepository(connection, self._worker)
+            if not failures:
+                return await leases.succeed(answers)
+            async with connection.transaction():
+                return await leases.succeed(answers) + await leases.fail(failures)
 
     async def _release(self, tasks: Sequence[Task]) -> None:
         """Gives jobs back: to be stopped in the middle is no attempt. The relay dispatches them again at once."""
         with suppress(Unavailable):
-            async with self._database.transaction() as session:
-                await LeaseRepository(session, self._worker).release([t.claim for t in tasks])
+            async with self._database.driver() as connection:
+                await LeaseRepository(connection, self._worker).release([t.claim for t in tasks])
         log.info("jobs given back", jobs=len(tasks))
 
 
@@ -239,6 +284,11 @@ def _by_catalog(tasks: Sequence[Task]) -> Mapping[str, list[tuple[Task, EngineQu
         if isinstance(task.query, EngineQuery):
             found[task.asked.job.catalog].append((task, task.query))
     return found
+
+
+def _kind(query: EngineQuery | Failure) -> str:
+    """What a query starts from, for the metrics."""
+    return query.kind.value if isinstance(query, EngineQuery) else "unknown"
 
 
 def _person(asked: Asked) -> Person:
@@ -273,7 +323,13 @@ def _outcome(task: Task, answer: Answer | Exception | None, took: timedelta) -> 
         message = converters.answer_message(answer, job.catalog, queued=queued, ranked=took)
         return message.SerializeToString()
     except Exception:
-        log.exception("job failed", job=str(job.id), request_id=task.asked.delivery.request_id)
+        told = task.asked.delivery
+        log.exception(
+            "job failed",
+            job=str(job.id),
+            request_id=told.request_id,
+            trace_id=told.place and told.place.trace_id,
+        )
         return BROKEN
 
 

@@ -12,9 +12,11 @@ from typing import TypeVar
 
 import structlog
 
-from recmesh_jobs.index_repository import IndexRepository
+from recmesh_jobs.index_repository import IndexRepository, since
 from recmesh_kit.database import Database
+from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.metrics import ReadModelMetrics
 
 log = structlog.get_logger()
 
@@ -32,11 +34,19 @@ class ReadModel:
         encoder: Id of the encoder.
         dimensions: Length of its vectors.
         limit_bytes: Memory beyond which the least recently used catalog goes.
+        metrics: Is told how far it is behind.
     """
 
     def __init__(
-        self, database: Database, *, encoder: str, dimensions: int, limit_bytes: int
+        self,
+        database: Database,
+        *,
+        encoder: str,
+        dimensions: int,
+        limit_bytes: int,
+        metrics: ReadModelMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or ReadModelMetrics(Instruments())
         self._database = database
         self._encoder = encoder
         self._dimensions = dimensions
@@ -81,6 +91,25 @@ class ReadModel:
             loading.add_done_callback(lambda _: self._loading.pop(catalog, None))
         return await asyncio.shield(loading)
 
+    async def preload(self, seconds: float) -> None:
+        """Loads the catalogs that there are, as many as fit into the time and the memory, so that nobody waits for
+        them after a start. What fails is left to the first who asks.
+
+        Args:
+            seconds: How long it may take.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                async with self._database.transaction() as session:
+                    known = await IndexRepository(session, self._encoder).all_last_seqs()
+                for catalog in known:
+                    if self._memory_bytes() >= self._limit:
+                        break
+                    await self.load(catalog)
+        except Exception as error:
+            # Whatever it is, a missing table or a broken row included: the health checks say what is wrong.
+            log.warning("not all catalogs loaded", loaded=len(self._catalogs), error=repr(error))
+
     async def follow(self) -> None:
         """Takes over what has changed in the catalogs at hand.
 
@@ -88,16 +117,19 @@ class ReadModel:
             Unavailable: The database is away.
         """
         if not self._catalogs:
+            self._metrics.caught_up()
             return
         async with self._database.transaction() as session:
             repository = IndexRepository(session, self._encoder)
             latest = await repository.last_seqs(list(self._catalogs))
+        self._metrics.behind(max(map(self._behind, latest.items()), default=0))
         for name, seq in latest.items():
             memory = self._catalogs.get(name)
             if memory is not None and seq > memory.last_seq:
                 await self._catch_up(memory)
                 # Numbers that no item has any more are behind us, too: all up to here was visible before we looked.
                 memory.last_seq = max(memory.last_seq, seq)
+        self._metrics.caught_up()
         self._evict()
 
     async def aclose(self) -> None:
@@ -119,18 +151,25 @@ class ReadModel:
     async def _catch_up(self, memory: CatalogMemory) -> None:
         """Takes over all that is newer than what the memory has, a page at a time."""
         while True:
-            async with self._database.transaction() as session:
-                repository = IndexRepository(session, self._encoder)
-                items = await repository.since(memory.catalog, memory.last_seq, PAGE)
+            async with self._database.driver() as connection:
+                items = await since(
+                    connection, self._encoder, memory.catalog, memory.last_seq, PAGE
+                )
             if items:
                 await self.compute(partial(memory.apply, items))
             if len(items) < PAGE:
                 return
 
+    def _behind(self, latest: tuple[str, int]) -> int:
+        """How many changes of a catalog its memory does not have."""
+        name, seq = latest
+        memory = self._catalogs.get(name)
+        return 0 if memory is None else max(0, seq - memory.last_seq)
+
     def _evict(self) -> None:
-        while (
-            len(self._catalogs) > 1
-            and sum(memory.memory_bytes for memory in self._catalogs.values()) > self._limit
-        ):
+        while len(self._catalogs) > 1 and self._memory_bytes() > self._limit:
             name, _ = self._catalogs.popitem(last=False)
             log.info("catalog evicted", catalog=name)
+
+    def _memory_bytes(self) -> int:
+        return sum(memory.memory_bytes for memory in self._catalogs.values())

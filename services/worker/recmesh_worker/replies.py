@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from recmesh.events.v1 import job_events_pb2 as events
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
@@ -13,7 +13,7 @@ from recmesh_jobs.job import VERSION
 from recmesh_jobs.messages import Dispatched, Finished
 from recmesh_jobs.topology import RECOMMENDER_EVENTS
 from recmesh_kit import names
-from recmesh_kit.broker import Broker
+from recmesh_kit.broker import Broker, Outgoing
 from recmesh_kit.errors import Unavailable
 
 News = tuple[str | None, Dispatched, Finished]
@@ -36,27 +36,28 @@ class Replies:
             if reply_to:
                 by_queue[reply_to].append(finished)
             by_catalog[job.catalog].append(_announcement(job, finished))
-        await asyncio.gather(
-            *(self._send("", queue, messages.encode_finished(f)) for queue, f in by_queue.items()),
-            *(self._announce(catalog, jobs) for catalog, jobs in by_catalog.items()),
-        )
-
-    async def _announce(self, catalog: str, jobs: Sequence[events.FinishedRecommendation]) -> None:
-        message = events.RecommendationsFinished(
-            version=VERSION, catalog=catalog, recommendations=jobs
-        )
-        await self._send(
-            RECOMMENDER_EVENTS.name, f"recommendation.{catalog}", message.SerializeToString()
-        )
-
-    async def _send(self, exchange: str, routing_key: str, body: bytes) -> None:
-        try:
-            await self._broker.publish(
-                exchange, routing_key, body, headers=_HEADERS, persistent=False, confirm=False
+        told = [
+            _message("", queue, messages.encode_finished(jobs)) for queue, jobs in by_queue.items()
+        ]
+        for catalog, announced in by_catalog.items():
+            message = events.RecommendationsFinished(
+                version=VERSION, catalog=catalog, recommendations=announced
             )
-        except Unavailable:
-            # Whoever waits finds the row.
-            return
+            told.append(
+                _message(
+                    RECOMMENDER_EVENTS.name,
+                    f"recommendation.{catalog}",
+                    message.SerializeToString(),
+                )
+            )
+        if told:
+            # Else whoever waits finds the row.
+            with suppress(Unavailable):
+                await self._broker.publish_all(told, confirm=False)
+
+
+def _message(exchange: str, routing_key: str, body: bytes) -> Outgoing:
+    return Outgoing(exchange, routing_key, body, headers=_HEADERS, persistent=False)
 
 
 def _announcement(job: Dispatched, finished: Finished) -> events.FinishedRecommendation:

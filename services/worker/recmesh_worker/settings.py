@@ -8,7 +8,7 @@ import socket
 from pydantic import Field, SecretStr
 
 from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
-from recmesh_worker.encoder import DEFAULT_SOURCE
+from recmesh_worker.encoder import DEFAULT_SOURCE, Precision
 
 
 def _own_name() -> str:
@@ -31,7 +31,15 @@ class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
     encoder_languages: list[str] = Field(
         ["en"], description="The languages that the encoder understands, ISO 639-1."
     )
-    compute_threads: int = Field(1, ge=1, description="Threads that the encoder computes with.")
+    encoder_precision: Precision = Field(
+        "float32",
+        description="`int8` is faster, and its neighbours differ a little. A change embeds all items anew.",
+    )
+    compute_threads: int = Field(
+        1,
+        ge=1,
+        description="Threads that the encoder computes with, and as many for ranking; more if cores are free.",
+    )
     job_batch: int = Field(
         64, ge=1, le=1000, description="Jobs that are taken and ranked together."
     )
@@ -57,6 +65,11 @@ class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
         15,
         gt=0,
         description="How long a claimed job is left to this worker; more than a batch takes.",
+    )
+    preload_seconds: float = Field(
+        10.0,
+        ge=0,
+        description="How long catalogs are loaded before the first job is taken; the rest when asked for.",
     )
     follow_seconds: float = Field(
         0.5, gt=0, description="How often the read model is looked at for changes."

@@ -15,20 +15,22 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from numpy.typing import NDArray
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from localmesh.databases import PostgresServer
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh.recommender.v1.query_pb2 import Query
-from recmesh_jobs import messages
+from recmesh_jobs import messages, reading
+from recmesh_jobs.history import Event
+from recmesh_jobs.history_repository import events_of
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.intake import Submission, store
 from recmesh_jobs.items import IndexedItem, Vector
 from recmesh_jobs.job import Job
 from recmesh_jobs.messages import Finished
 from recmesh_jobs.models import SCHEMA
-from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.states import Lane
 from recmesh_jobs.topology import TOPOLOGY
 from recmesh_kit.broker import Broker, Delivery
@@ -39,6 +41,10 @@ from recmesh_worker.encoder import Encoder
 
 DIMENSIONS = 16
 WAIT_SECONDS = 60.0
+_HISTORY = text(
+    "SELECT items, types, event_values, event_times FROM recommender.user_history"
+    " WHERE catalog = :catalog AND user_id = :user"
+)
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
@@ -48,6 +54,12 @@ async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = WAIT
         if time.monotonic() > until:
             pytest.fail("it did not come true in time")
         await asyncio.sleep(0.01)
+
+
+async def history_of(session: AsyncSession, catalog: str, user: str) -> tuple[Event, ...]:
+    """What a person did, the newest first, as the read model has it."""
+    row = (await session.execute(_HISTORY, {"catalog": catalog, "user": user})).first()
+    return () if row is None else events_of(row)
 
 
 class WordEncoder(Encoder):
@@ -180,8 +192,8 @@ class Asking:
             expire_time=now + dt.timedelta(days=7),
         )
         made = replace(made, **fields)  # type: ignore[arg-type]
-        async with self.owner.transaction() as session:
-            await store(session, [Submission(made, None, b"")])
+        async with self.owner.driver() as connection:
+            await store(connection, [Submission(made, None, b"")])
         return made
 
     async def send(self, *bodies: bytes | Job) -> None:
@@ -197,8 +209,8 @@ class Asking:
         return job
 
     async def read(self, job: Job) -> Job:
-        async with self.owner.transaction() as session:
-            return (await JobRepository(session).get([job.id]))[0]
+        async with self.owner.driver() as connection:
+            return (await reading.read(connection, [job.id]))[job.id]
 
     async def sql(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         async with self.owner.transaction() as session:

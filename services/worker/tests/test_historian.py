@@ -9,7 +9,7 @@ from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh_jobs.history import Event
 from recmesh_jobs.history_repository import Happened, HistoryRepository
-from recmesh_jobs.index_repository import IndexRepository
+from recmesh_jobs.index_repository import since
 from recmesh_jobs.messages import timestamp
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
@@ -21,6 +21,7 @@ from services.worker.tests.conftest import (
     WordEncoder,
     eventually,
     gone,
+    history_of,
     indexed,
     put,
     written,
@@ -73,15 +74,14 @@ class Histories:
 
     async def of(self, user: str) -> tuple[Event, ...]:
         async with self.database.transaction() as session:
-            found = await HistoryRepository(session).read([(self.catalog, user)])
-        return found.get((self.catalog, user), ())
+            return await history_of(session, self.catalog, user)
 
     async def items_of(self, user: str) -> list[str]:
         return [event.item for event in await self.of(user)]
 
     async def popularity(self) -> dict[str, float]:
-        async with self.database.transaction() as session:
-            found = await IndexRepository(session, self.encoder.id).since(self.catalog, 0, 100)
+        async with self.database.driver() as connection:
+            found = await since(connection, self.encoder.id, self.catalog, 0, 100)
         return {item.item: item.popularity for item in found}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recmesh.events.v1 import catalog_events_pb2 as events
-from recmesh_jobs.index_repository import IndexRepository
+from recmesh_jobs.index_repository import since
 from recmesh_jobs.items import IndexedItem
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
@@ -52,8 +52,8 @@ class Index:
         return "item.x", message.SerializeToString()
 
     async def items(self) -> dict[str, IndexedItem]:
-        async with self.database.transaction() as session:
-            found = await IndexRepository(session, self.encoder.id).since(self.catalog, 0, 10_000)
+        async with self.database.driver() as connection:
+            found = await since(connection, self.encoder.id, self.catalog, 0, 10_000)
         return {item.item: item for item in found}
 
     async def titles(self) -> dict[str, str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from asyncpg import Connection
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.common.v1 import error_reason_pb2 as reasons
@@ -80,19 +80,19 @@ class GatedReplies(Replies):
 
 
 class FlakyDatabase:
-    """The database, away for as many transactions as `away` says."""
+    """The database, away for as many statements as `away` says."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.away = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def driver(self) -> AsyncIterator[Connection]:
         if self.away > 0:
             self.away -= 1
             raise Unavailable("The database is away.")
-        async with self._database.transaction() as session:
-            yield session
+        async with self._database.driver() as connection:
+            yield connection
 
 
 @dataclass
@@ -115,7 +115,7 @@ async def worker(database: Database, broker: Broker) -> AsyncIterator[Worker]:
     thread = EncoderThread(encoder)
     flaky: Any = FlakyDatabase(database)
     read_model = ReadModel(
-        flaky, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
+        database, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
     )
     ranker = CountingRanker()
     replies = GatedReplies(broker)
@@ -248,8 +248,8 @@ async def test_a_job_that_another_worker_has_is_left_alone(
     worker: Worker, asking: Asking, films: str, database: Database
 ) -> None:
     job = await asking.ask(films, Query(title="alien"))
-    async with database.transaction() as session:
-        await LeaseRepository(session, "another").claim([job.id], 30)
+    async with database.driver() as connection:
+        await LeaseRepository(connection, "another").claim([job.id], 30)
     await do(worker, asking, 1)
     assert worker.ranker.ranked == []
     assert (await asking.read(job)).state is State.RUNNING

@@ -24,7 +24,6 @@ from recmesh.events.v1 import catalog_events_pb2 as events
 from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
 from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh.recommender.v1.query_pb2 import Query
-from recmesh_jobs.history_repository import HistoryRepository
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.states import Lane, State
 from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
@@ -39,7 +38,7 @@ from recmesh_kit.server import Service, shut_down, start
 from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.testing import SERVICE, signer, verifier
 from recmesh_worker.encoder import Encoder
-from services.worker.tests.conftest import Asking, eventually, indexed, written
+from services.worker.tests.conftest import Asking, eventually, history_of, indexed, written
 
 LIMIT = 180.0
 KEY = "the worker's key"
@@ -217,8 +216,8 @@ async def test_from_start_to_stop(
 
         async def known_what_she_did() -> bool:
             async with database.transaction() as session:
-                found = await HistoryRepository(session).read([(fresh, "ada")])
-            return [event.item for event in found.get((fresh, "ada"), ())] == ["whale"]
+                found = await history_of(session, fresh, "ada")
+            return [event.item for event in found] == ["whale"]
 
         await eventually(known_what_she_did, LIMIT)
 

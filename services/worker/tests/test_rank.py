@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from recmesh_worker.engine.query import (
     SeedKind,
 )
 from recmesh_worker.engine.rank import Ranker
-from recmesh_worker.engine.seeds import titles_to_encode
+from recmesh_worker.engine.seeds import titles_to_encode, words_at_a_glance
 from recmesh_worker.models.content import ContentModel
 from recmesh_worker.models.popularity import PopularityModel
 from services.worker.tests.engine_items import (
@@ -145,6 +147,17 @@ def test_an_item_without_a_vector_is_resolved_but_answered_by_popular_ones(
     assert (names(answer), answer.fallback) == (["casino"], Fallback.POPULAR)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_vector_that_is_no_direction_counts_as_none(
+    ranker: Ranker, memory: CatalogMemory, number: float
+) -> None:
+    before = names(ask(ranker, memory, SeedKind.ITEM, "alien", limit=3))
+    broken = np.full(D, number, np.float32)
+    memory.apply([film("broken", 20, SPACE, vector=broken, hidden=True)])
+    assert names(ask(ranker, memory, SeedKind.ITEM, "alien", limit=3)) == before
+    assert np.isfinite(memory.vectors).all()
+
+
 def test_a_text_is_answered_by_what_matches_it(ranker: Ranker, memory: CatalogMemory) -> None:
     words = np.zeros(D, np.float32)
     words[CRIME] = 1
@@ -177,6 +190,32 @@ def test_an_unknown_title_is_answered_by_its_words_when_they_match(
     assert (answer.fallback, answer.resolved) == (Fallback.TEXT, None)
     assert 0 < answer.confidence <= 0.5
     assert names(answer)[0] in {"heat", "casino", "ronin"}
+
+
+def test_what_needs_words_is_seen_at_a_glance_unless_a_title_has_to_be_looked_for(
+    memory: CatalogMemory,
+) -> None:
+    batch = [
+        EngineQuery(kind=kind, seed=seed)
+        for kind, seed in [
+            (SeedKind.ITEM, "nobody"),
+            (SeedKind.TEXT, "a heist"),
+            (SeedKind.TITLE, "The Alien (1981)"),
+        ]
+    ]
+    typed = [EngineQuery(kind=SeedKind.TITLE, seed=title) for title in ("Event Horizn", "qwrtzx")]
+    assert words_at_a_glance(batch, memory) == {1}
+    assert words_at_a_glance([*batch, typed[0]], memory) is None
+    assert words_at_a_glance([*batch, typed[1]], memory) is None
+    assert titles_to_encode(typed, memory) == [1]
+    assert words_at_a_glance([*batch, *typed], memory) == {1, 4}
+
+
+def test_a_glance_waits_for_nobody(memory: CatalogMemory) -> None:
+    known = [EngineQuery(kind=SeedKind.TITLE, seed="alien")]
+    with ThreadPoolExecutor(1) as other, memory.lock:
+        assert other.submit(words_at_a_glance, known, memory).result(30) is None
+    assert words_at_a_glance(known, memory) == set()
 
 
 def test_an_unknown_title_whose_words_match_nothing_gets_popular_items(

@@ -1,25 +1,29 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import pytest
 
+from localmesh.databases import PostgresServer
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_kit.database import Database
 from recmesh_worker.read_model import PAGE, ReadModel
-from services.worker.tests.conftest import WordEncoder, indexed, put
+from services.worker.tests.conftest import WAIT_SECONDS, WordEncoder, indexed, put
 
-Opener = Callable[[int], ReadModel]
+
+class Opener(Protocol):
+    def __call__(self, limit_bytes: int = ..., encoder_id: str = ...) -> ReadModel: ...
 
 
 @pytest.fixture
 async def opened(database: Database, encoder: WordEncoder) -> AsyncIterator[Opener]:
     models = []
 
-    def open_one(limit_bytes: int = 10**9) -> ReadModel:
+    def open_one(limit_bytes: int = 10**9, encoder_id: str = encoder.id) -> ReadModel:
         models.append(
             ReadModel(
                 database,
-                encoder=encoder.id,
+                encoder=encoder_id,
                 dimensions=encoder.dimensions,
                 limit_bytes=limit_bytes,
             )
@@ -51,6 +55,39 @@ async def test_a_catalog_is_loaded_when_it_is_first_asked_for(
     assert len({id(memory) for memory in memories}) == 1
     assert model.loaded(catalog) is memories[0]
     assert len(memories[0]) == PAGE + 3
+
+
+async def test_catalogs_are_loaded_before_anybody_asks(
+    opened: Opener, database: Database, catalog: str
+) -> None:
+    encoder = WordEncoder(catalog)
+    names = [f"{catalog}-{n}" for n in range(3)]
+    for name in names:
+        await put(database, encoder, indexed(name, "alien"))
+    model = opened(10**9, encoder.id)
+    await model.preload(WAIT_SECONDS)
+    assert all(model.loaded(name) is not None for name in names)
+    size = (await model.load(names[0])).memory_bytes
+    small = opened(2 * size, encoder.id)
+    await small.preload(WAIT_SECONDS)
+    assert sum(small.loaded(name) is not None for name in names) == 2
+    late = opened(10**9, encoder.id)
+    await late.preload(0)
+    assert len(await late.load(names[0])) == 1
+
+
+async def test_without_tables_nothing_is_loaded_before_anybody_asks(
+    postgres: PostgresServer, database_name: str, encoder: WordEncoder
+) -> None:
+    urls = await postgres.create_database(f"{database_name}_empty")
+    async with Database(
+        urls["recmesh_worker"], pool_size=1, timeout_seconds=60, application_name="test"
+    ) as empty:
+        model = ReadModel(
+            empty, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
+        )
+        await model.preload(WAIT_SECONDS)
+        await model.aclose()
 
 
 async def test_a_catalog_that_nobody_has_indexed_is_empty_and_followed(

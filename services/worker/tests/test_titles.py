@@ -91,3 +91,25 @@ def test_many_changes_leave_the_index_right() -> None:
     assert resolved(index, "film number 77 turn 3") == "i77"
     assert resolved(index, "film number 77 turn 1") != "i78"
     assert len(index._entries) < 1_500
+
+
+@pytest.mark.parametrize("query", ["Alien", "the ALIEN (1979)", "Чужой", "alien (2001)"])
+def test_what_is_there_to_the_letter_surely_resolves(index: TitleIndex, query: str) -> None:
+    assert index.has(query)
+    assert resolved(index, query) == "alien"
+
+
+@pytest.mark.parametrize("query", ["alein", "empire strikes back", "blade runner 1982", " "])
+def test_what_is_not_there_to_the_letter_has_to_be_looked_for(
+    index: TitleIndex, query: str
+) -> None:
+    assert not index.has(query)
+
+
+def test_doubles_share_main_title_and_year(index: TitleIndex) -> None:
+    index.put("solaris-dvd", "Solaris (1972)", ["Alien"], year=1972)
+    index.put("nameless", "", ["Solaris"], year=1972)
+    assert sorted(index.doubles("solaris-72")) == ["solaris-72", "solaris-dvd"]
+    assert index.doubles("solaris-02") == ["solaris-02"]
+    assert index.doubles("unknown") == ["unknown"]
+    assert index.doubles("nameless") == index.same_film("", 1972) == []

@@ -10,6 +10,9 @@ from localmesh.vault import Vault
 ADMIN_EMAIL = "admin@recmesh.local"
 KEY_HOLDERS = ("recommender", "worker")
 """The services that sign in with a key of their own."""
+METRICS = "RECMESH_METRICS_LISTEN"
+"""Where a program serves its metrics. A person's `off` goes for all of them."""
+METRICS_OFF = "off"
 _INHERITED = ("PATH", "HOME", "LANG")
 _WORKER = {
     # Several workers share the cores; threads that spin while idle would starve the rest.
@@ -37,7 +40,7 @@ class Environment:
         """For the auth service."""
         hashes = {service: self.vault.api_key_hash(service) for service in KEY_HOLDERS}
         return {
-            **self._common("auth", self.ports.auth),
+            **self._common("auth", self.ports.auth, self.ports.auth_metrics),
             "RECMESH_SERVICE_KEY_HASHES": json.dumps(hashes),
             "RECMESH_SIGNING_KEYS_DIR": str(self.vault.signing_keys()),
             **admin_account(self.vault),
@@ -45,29 +48,32 @@ class Environment:
 
     def catalog(self) -> dict[str, str]:
         """For the catalog service."""
-        return self._common("catalog", self.ports.catalog)
+        return self._common("catalog", self.ports.catalog, self.ports.catalog_metrics)
 
     def recommender(self) -> dict[str, str]:
         """For the recommender service."""
         return {
-            **self._common("recommender", self.ports.recommender),
+            **self._common("recommender", self.ports.recommender, self.ports.recommender_metrics),
             "RECMESH_SERVICE_KEY": self.vault.api_key("recommender"),
         }
 
     def worker(self, index: int) -> dict[str, str]:
         """For worker number `index`, counted from 0."""
         return {
-            **self._common("worker", self.ports.worker(index)),
+            **self._common("worker", self.ports.worker(index), self.ports.worker_metrics(index)),
             "RECMESH_SERVICE_KEY": self.vault.api_key("worker"),
             **_WORKER,
         }
 
-    def _common(self, service: str, port: int) -> dict[str, str]:
+    def _common(self, service: str, port: int, metrics_port: int) -> dict[str, str]:
         role = f"recmesh_{service}"
         env = {
             **inherited(self.person),
             "DATABASE_URL": self.database_urls[role],
             "RECMESH_LISTEN": address(port),
+            METRICS: METRICS_OFF
+            if self.person.get(METRICS) == METRICS_OFF
+            else address(metrics_port),
             "RECMESH_AUTH_TARGET": address(self.ports.auth),
             "RECMESH_CATALOG_TARGET": address(self.ports.catalog),
             # The log is read while the program runs.

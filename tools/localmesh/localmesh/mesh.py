@@ -6,7 +6,7 @@ from functools import partial
 
 from localmesh import health
 from localmesh.children import Child, Spec
-from localmesh.environment import Environment
+from localmesh.environment import METRICS, METRICS_OFF, Environment
 from localmesh.plan import Plan
 from localmesh.ports import address, require_free
 from localmesh.rabbitmq import server_script
@@ -116,6 +116,9 @@ class Mesh:
     def _wanted_ports(self) -> dict[str, int]:
         ports = self._plan.ports
         wanted = {spec.name: spec.address for spec in (*self._services.values(), *self._workers)}
+        for spec in (*self._services.values(), *self._workers):
+            if metrics := _metrics_of(spec):
+                wanted[f"{spec.name}'s metrics"] = metrics
         found = {name: int(target.rpartition(":")[2]) for name, target in wanted.items()}
         if self._database.units:
             found["postgres"] = ports.postgres
@@ -141,4 +144,11 @@ def _member_state(member: Member) -> MemberState:
         restarts=member.restarts,
         pid=pid,
         born=born(pid) if pid else None,
+        metrics=_metrics_of(child.spec) if child else "",
     )
+
+
+def _metrics_of(spec: Spec) -> str:
+    """Where a program serves its metrics; empty for nowhere."""
+    listen = spec.env.get(METRICS, METRICS_OFF)
+    return "" if listen == METRICS_OFF else listen

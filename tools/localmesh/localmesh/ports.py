@@ -10,6 +10,8 @@ from localmesh.errors import MeshError
 HOST = "127.0.0.1"
 OFFSET_VARIABLE = "RECMESH_PORT_OFFSET"
 _BELOW_EPHEMERAL = range(20_000, 32_000)
+_NEAR = 10
+"""Workers whose ports lie close to the others', so that small meshes may lie close to each other."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,26 @@ class Ports:
 
     def worker(self, index: int) -> int:
         """The health port of worker number `index`, counted from 0."""
-        return 50060 + index + self.offset
+        return (50060 if index < _NEAR else 50100) + index + self.offset
+
+    @property
+    def auth_metrics(self) -> int:
+        """That of the auth service's metrics."""
+        return 50071 + self.offset
+
+    @property
+    def catalog_metrics(self) -> int:
+        """That of the catalog service's metrics."""
+        return 50072 + self.offset
+
+    @property
+    def recommender_metrics(self) -> int:
+        """That of the recommender service's metrics."""
+        return 50073 + self.offset
+
+    def worker_metrics(self, index: int) -> int:
+        """That of the metrics of worker number `index`, counted from 0."""
+        return (50080 if index < _NEAR else 50200) + index + self.offset
 
     @property
     def postgres(self) -> int:

@@ -132,8 +132,12 @@ def worker_index() -> int:
 def _listening(ports: Ports) -> dict[str, int]:
     """What a mesh with two workers listens on."""
     services = (ports.auth, ports.catalog, ports.recommender, ports.worker(0), ports.worker(1))
+    metrics = (
+        *(ports.auth_metrics, ports.catalog_metrics, ports.recommender_metrics),
+        *(ports.worker_metrics(0), ports.worker_metrics(1)),
+    )
     servers = (ports.postgres, ports.rabbitmq, ports.rabbitmq_nodes)
-    return {str(port): port for port in services + servers}
+    return {str(port): port for port in services + metrics + servers}
 
 
 def _ask(server: str) -> dict[str, Any]:

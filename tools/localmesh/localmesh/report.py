@@ -11,14 +11,17 @@ _LIST_CATALOGS = "recmesh.catalog.v1.CatalogService/ListCatalogs"
 
 
 def table(members: Iterable[MemberState]) -> str:
-    """One line for each program: name, address, process id, state."""
-    rows = [("NAME", "ADDRESS", "PID", "STATE")]
+    """One line for each program: name, address, that of its metrics, process id, state."""
+    rows = [("NAME", "ADDRESS", "METRICS", "PID", "STATE")]
     for member in members:
         restarts = f", {member.restarts} restarts" if member.restarts else ""
         rows.append(
-            (member.name, member.address, str(member.pid or "-"), f"{member.state}{restarts}")
+            (
+                *(member.name, member.address, member.metrics or "-", str(member.pid or "-")),
+                f"{member.state}{restarts}",
+            )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]))
         for row in rows

@@ -27,6 +27,8 @@ class MemberState:
     pid: int | None
     born: int | None
     """When the process started, in the kernel's ticks: with `pid` it names the process for good."""
+    metrics: str = ""
+    """Where it serves its metrics."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from localmesh import launch, testhost
+from localmesh.environment import METRICS, Environment
 from localmesh.errors import MeshError
 from localmesh.ports import Ports, free_ports, require_free
 from localmesh.rabbitmq import MISSING, RabbitMQ
@@ -35,6 +36,25 @@ def test_signing_key_is_made_once(tmp_path: Path) -> None:
 def test_offset_moves_every_port() -> None:
     ports = Ports.of({"RECMESH_PORT_OFFSET": "1000"})
     assert (ports.auth, ports.postgres, ports.worker(2)) == (51051, 56432, 51062)
+
+
+def test_no_port_is_given_twice() -> None:
+    ports, workers = Ports(), range(64)
+    given = [
+        *(ports.auth, ports.catalog, ports.recommender, ports.postgres, ports.rabbitmq),
+        *(ports.rabbitmq_nodes, ports.auth_metrics, ports.catalog_metrics),
+        ports.recommender_metrics,
+        *(ports.worker(index) for index in workers),
+        *(ports.worker_metrics(index) for index in workers),
+    ]
+    assert len(set(given)) == len(given)
+
+
+@pytest.mark.parametrize(("wish", "told"), [({}, "127.0.0.1:50172"), ({METRICS: "off"}, "off")])
+def test_metrics_can_be_turned_off(tmp_path: Path, wish: dict[str, str], told: str) -> None:
+    urls = {"recmesh_catalog": "postgresql://somewhere"}
+    environment = Environment(wish, Vault(tmp_path), Ports(100), urls, {})
+    assert environment.catalog()[METRICS] == told
 
 
 @pytest.mark.parametrize("text", ["many", "1.5", "20000"])

@@ -29,6 +29,11 @@ def test_status_shows_every_program_healthy(mesh: Checkout) -> None:
     assert names == [
         *("postgres", "rabbitmq", "auth", "catalog", "recommender", "worker-0", "worker-1"),
     ]
+    metrics = [line.split()[2] for line in output.splitlines()[1:]]
+    assert metrics == [
+        *("-", "-"),
+        *(f"127.0.0.1:{port + mesh.offset}" for port in (50071, 50072, 50073, 50080, 50081)),
+    ]
 
 
 def test_second_start_leaves_the_first_alone(mesh: Checkout) -> None:
@@ -56,7 +61,7 @@ def test_service_sees_only_what_it_needs(mesh: Checkout) -> None:
     assert set(env) - {"LC_CTYPE", "PWD", "SHLVL", "_"} == {
         *("PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "DATABASE_URL", "AMQP_URL"),
         *("RECMESH_LISTEN", "RECMESH_AUTH_TARGET", "RECMESH_CATALOG_TARGET"),
-        *("RECMESH_PORT_OFFSET", "RECMESH_LOG_LEVEL"),
+        *("RECMESH_PORT_OFFSET", "RECMESH_LOG_LEVEL", "RECMESH_METRICS_LISTEN"),
     }
 
 

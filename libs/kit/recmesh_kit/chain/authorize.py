@@ -42,7 +42,10 @@ class Rule:
         Raises:
             PermissionDenied: ROLE_REQUIRED.
         """
-        if self.roles.isdisjoint(principal.roles_in(self.catalog(request))):
+        # Roles for the whole deployment count in every catalog; mostly they are enough.
+        if self.roles.isdisjoint(principal.roles) and self.roles.isdisjoint(
+            principal.roles_in(self.catalog(request))
+        ):
             needed = sorted(Role.Name(role) for role in self.roles)
             raise PermissionDenied(
                 f"This needs one of the roles {', '.join(needed)}.",

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Protocol, cast
 
 import grpc
 import structlog
@@ -23,7 +23,7 @@ from google.protobuf.message_factory import GetMessageClass
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_kit import context, validation
 from recmesh_kit.chain import failure
-from recmesh_kit.chain.authorize import Rule, authenticate
+from recmesh_kit.chain.authorize import Metadata, Rule, authenticate
 from recmesh_kit.errors import (
     DeadlineExceeded,
     Exhausted,
@@ -48,6 +48,17 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 RpcContext = grpc.aio.ServicerContext[Any, Any]
 Servicer = object
 """A subclass of a generated `…Servicer`. What streams its answers is an async generator."""
+_OK = {"code": grpc.StatusCode.OK.name}
+_CANCELLED = {"code": grpc.StatusCode.CANCELLED.name}
+
+
+class Observer(Protocol):
+    """Sees every call come and go: for what is measured and traced. It must not raise."""
+
+    def begin(self, call: context.Call, metadata: Metadata) -> Callable[[str, float], None]:
+        """Told at the beginning, in the call's own task and context. Answers what is told of the end, in the same
+        context and after the call's line in the log: the name of the status code, and the seconds that it took."""
+        ...
 
 
 class Chain:
@@ -59,6 +70,7 @@ class Chain:
         max_deadline: Seconds that a unary call gets at the most.
         stream_deadline: Seconds that a stream gets at the most.
         max_calls: Calls in hand beyond which further ones are turned away.
+        observer: Is told of every call.
     """
 
     def __init__(
@@ -69,12 +81,14 @@ class Chain:
         max_deadline: float,
         stream_deadline: float,
         max_calls: int,
+        observer: Observer | None = None,
     ) -> None:
         self.verifier = verifier
         self.default_deadline = default_deadline
         self.max_deadline = max_deadline
         self.stream_deadline = stream_deadline
         self.max_calls = max_calls
+        self.observer = observer
         self.in_hand = 0
 
     def handler(self, service: ServiceDescriptor, servicer: Servicer) -> grpc.GenericRpcHandler:
@@ -113,26 +127,27 @@ class _Method:
             return grpc.unary_stream_rpc_method_handler(self._unary_stream)
         return grpc.unary_unary_rpc_method_handler(self._unary_unary)
 
+    # Four, because grpc looks at a handler's kind; each is a way through `_run`.
+
     async def _unary_unary(self, data: bytes, rpc: RpcContext) -> bytes:
-        async with self._call(rpc) as call:
-            answer: Message = await self.behaviour(await self._accept(data, call), rpc)
-            sent: bytes = answer.SerializeToString()
-        return sent
+        answer = await self._run(self._answer, self._accept, data, rpc)
+        assert answer is not None
+        return answer
 
     async def _stream_unary(self, stream: AsyncIterator[bytes], rpc: RpcContext) -> bytes:
-        async with self._call(rpc) as call:
-            requests = await self._accept_stream(stream, call)
-            answer: Message = await self.behaviour(requests, rpc)
-            sent: bytes = answer.SerializeToString()
-        return sent
+        answer = await self._run(self._answer, self._accept_stream, stream, rpc)
+        assert answer is not None
+        return answer
 
     async def _unary_stream(self, data: bytes, rpc: RpcContext) -> None:
-        async with self._call(rpc) as call:
-            await self._send_all(await self._accept(data, call), rpc)
+        await self._run(self._send_all, self._accept, data, rpc)
 
     async def _stream_stream(self, stream: AsyncIterator[bytes], rpc: RpcContext) -> None:
-        async with self._call(rpc) as call:
-            await self._send_all(await self._accept_stream(stream, call), rpc)
+        await self._run(self._send_all, self._accept_stream, stream, rpc)
+
+    async def _answer(self, request: object, rpc: RpcContext) -> bytes:
+        answer: Message = await self.behaviour(request, rpc)
+        return answer.SerializeToString()
 
     async def _send_all(self, request: object, rpc: RpcContext) -> None:
         # Written here, not yielded to grpc: a deadline or a cancellation that comes while the caller is slow to read
@@ -141,43 +156,60 @@ class _Method:
             async for answer in answers:
                 await rpc.write(answer.SerializeToString())
 
-    @asynccontextmanager
-    async def _call(self, rpc: RpcContext) -> AsyncIterator[context.Call]:
-        """Everything around the service's own code."""
-        began = time.monotonic()
-        metadata = tuple(rpc.invocation_metadata() or ())
+    async def _run(
+        self,
+        work: Callable[[object, RpcContext], Awaitable[bytes | None]],
+        accept: Callable[[Any, context.Call], Awaitable[object]],
+        incoming: object,
+        rpc: RpcContext,
+    ) -> bytes | None:
+        """Everything around the service's own code.
+
+        Args:
+            work: Has the service answer.
+            accept: Checks what comes in, and makes the service's request of it.
+            incoming: What comes in.
+            rpc: The call, as grpc has it.
+        """
+        chain, began = self.chain, time.monotonic()
+        metadata = cast("Metadata", rpc.invocation_metadata() or ())
         call = context.Call(self.path, _request_id(metadata), self._deadline(rpc, began))
         context.begin(call)
         structlog.contextvars.bind_contextvars(request_id=call.request_id)
         rpc.set_trailing_metadata(((REQUEST_ID_HEADER, call.request_id),))
+        ended = chain.observer.begin(call, metadata) if chain.observer else None
         limit = asyncio.timeout(max(0.0, call.deadline - began))
-        outcome = {"code": grpc.StatusCode.OK.name}
-        self.chain.in_hand += 1
+        outcome = _OK
+        chain.in_hand += 1
         try:
-            if self.chain.in_hand > self.chain.max_calls:
+            if chain.in_hand > chain.max_calls:
                 raise Exhausted("The server has as many calls in hand as it takes: come back soon.")
             async with limit:
                 if not self.rule.public:
-                    call.principal = await authenticate(self.chain.verifier, metadata)
+                    call.principal = await authenticate(chain.verifier, metadata)
                 if self.planned:
                     raise NotImplementedYet(f"{self.path} is part of the contract, not yet served.")
-                yield call
+                return await work(await accept(incoming, call), rpc)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                outcome["code"] = grpc.StatusCode.CANCELLED.name
+                outcome = _CANCELLED
                 raise
             known = _known(error, call, timed_out=limit.expired())
             outcome = {"code": failure.code_of(known).name, "reason": failure.reason_of(known)}
             await _abort(rpc, known, call.request_id)
+            return None  # It raises.
         finally:
-            self.chain.in_hand -= 1
+            chain.in_hand -= 1
+            seconds = time.monotonic() - began
             log.info(
                 "call",
                 method=self.path,
                 **outcome,
-                ms=round((time.monotonic() - began) * 1000, 2),
+                ms=round(seconds * 1000, 2),
                 principal=call.principal.id if call.principal else None,
             )
+            if ended is not None:
+                ended(outcome["code"], seconds)
 
     def _deadline(self, rpc: RpcContext, now: float) -> float:
         left = rpc.time_remaining()
@@ -242,7 +274,7 @@ def is_implemented(servicer: Servicer, method: str) -> bool:
     return False
 
 
-def _request_id(metadata: tuple[tuple[str, str | bytes], ...]) -> str:
+def _request_id(metadata: Metadata) -> str:
     for key, value in metadata:
         if key == REQUEST_ID_HEADER and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value

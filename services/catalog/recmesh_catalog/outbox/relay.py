@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from recmesh_catalog.outbox.events import VERSION
@@ -12,6 +10,8 @@ from recmesh_kit.amqp import REQUEST_ID_HEADER
 from recmesh_kit.broker import Broker
 from recmesh_kit.catalog_events import CATALOG_EVENTS
 from recmesh_kit.database import Database
+from recmesh_kit.errors import Unavailable
+from recmesh_kit.publisher import Outgoing
 
 log = structlog.get_logger()
 
@@ -42,10 +42,11 @@ class Relay:
         async with self._database.transaction() as session:
             repository = OutboxRepository(session)
             waiting = await repository.take(BATCH)
-            answers = await asyncio.gather(
-                *(self._publish(message) for message in waiting), return_exceptions=True
-            )
-            failures = [answer for answer in answers if isinstance(answer, BaseException)]
+            try:
+                answers = await self._broker.publish_all([_outgoing(one) for one in waiting])
+            except Unavailable as error:
+                answers = [error] * len(waiting)
+            failures = [answer for answer in answers if answer]
             sent = [
                 message.id for message, answer in zip(waiting, answers, strict=True) if not answer
             ]
@@ -55,10 +56,9 @@ class Relay:
             log.warning("events wait", count=len(failures), error=str(failures[0]))
         return len(sent) == BATCH
 
-    async def _publish(self, message: Waiting) -> None:
-        headers: dict[str, str | int] = {"recmesh-version": VERSION}
-        if message.request_id is not None:
-            headers[REQUEST_ID_HEADER] = message.request_id
-        await self._broker.publish(
-            CATALOG_EVENTS.name, message.routing_key, message.body, headers=headers
-        )
+
+def _outgoing(message: Waiting) -> Outgoing:
+    headers: dict[str, str | int] = {"recmesh-version": VERSION}
+    if message.request_id is not None:
+        headers[REQUEST_ID_HEADER] = message.request_id
+    return Outgoing(CATALOG_EVENTS.name, message.routing_key, message.body, headers=headers)

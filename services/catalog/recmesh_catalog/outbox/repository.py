@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, any_, delete, insert, literal, select
+from sqlalchemy import BigInteger, any_, delete, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -51,6 +51,12 @@ class OutboxRepository:
         )
         found = await self._session.execute(query)
         return [Waiting(**row) for row in found.mappings()]
+
+    async def oldest_seconds(self) -> float:
+        """Age of the oldest message; 0 when there is none."""
+        age = func.extract("epoch", func.now() - outbox.c.create_time)
+        found = await self._session.scalar(select(age).order_by(outbox.c.id).limit(1))
+        return float(found or 0)
 
     async def delete(self, ids: Sequence[int]) -> None:
         """Forgets messages that were sent."""

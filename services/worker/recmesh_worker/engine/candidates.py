@@ -1,8 +1,9 @@
 """Candidates: which rows may be answered, from the model that fits each query."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from math import log, sqrt
 from typing import NamedTuple
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from recmesh_worker.engine.language import written_in
 from recmesh_worker.engine.memory import CatalogMemory
+from recmesh_worker.engine.neighbours import REACH
 from recmesh_worker.engine.query import Fallback
 from recmesh_worker.engine.seeds import Plan
-from recmesh_worker.models.base import Batch, Mask, Model
+from recmesh_worker.models.base import Batch, Ids, Mask, Model, Scores
 
 _POOL = 50
 """So many more candidates than are asked for are looked at again: by what they share with an item,
@@ -30,32 +32,32 @@ _TITLE_AS_TEXT = 0.5  # is the most confidence that an unknown title's words can
 _TITLE_NEEDS = 0.3  # of text confidence, for an unknown title to be answered by its words
 
 
-class Candidate(NamedTuple):
-    """A row, the model's score, and whether it came from the popular order."""
+class Segment(NamedTuple):
+    """Candidates, the best first: rows (m,), the model's scores (m,), and whether they came from
+    the popular order."""
 
-    row: int
-    score: float
-    popular: bool
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    popular: bool = False
+
+    def first(self, count: int) -> Segment:
+        """The first `count` of them."""
+        return Segment(self.rows[:count], self.scores[:count], self.popular)
 
 
 @dataclass(slots=True)
 class Found:
-    """The candidates of one query in segments, each the best first, no row twice.
+    """The candidates of one query in segments, no row twice.
 
     A segment is there only when those before it may not fill the answer: neighbours, then popular
     items. `others` do not match the filter.
     """
 
-    matching: list[list[Candidate]] = field(default_factory=list)
-    others: list[list[Candidate]] = field(default_factory=list)
+    matching: list[Segment] = field(default_factory=list)
+    others: list[Segment] = field(default_factory=list)
 
 
-class _Seed(NamedTuple):
-    """What neighbours are searched for: a vector (d,), whether it is an item's, and where."""
-
-    vector: NDArray[np.float32]
-    centred: bool
-    mask: Mask
+_NOTHING = Segment(np.empty(0, np.int64), np.empty(0, np.float64))
 
 
 class Finder:
@@ -72,108 +74,144 @@ class Finder:
 
         Sets the confidence of texts; turns an unknown title whose words match nothing to popular.
         """
-        allowed = [_allowed(plan, memory) for plan in plans]
-        matching = [_matching(p, mask, memory) for p, mask in zip(plans, allowed, strict=True)]
-        near = self._near(plans, matching, memory)
+        allowed = _allowed(plans, memory)
+        matching = _matching(plans, allowed, memory)
+        few = [place for place, plan in enumerate(plans) if _relaxes(plan, matching[place])]
+        # For these the product looks at the rest, which are many; the few that match are looked at by themselves.
+        rest = {place: allowed[place] & ~matching[place] for place in few}
+        masks = matching.copy() if few else matching
+        for place, mask in rest.items():
+            masks[place] = mask
+        near = self._near(plans, masks, memory)
+        others = {place: near[place] for place in few}
+        for place in few:
+            (near[place],) = self._near([plans[place]], matching[place, None], memory)
         self._judge(plans, near, memory)
         found = [
             Found(self._segments(*one, memory)) for one in zip(plans, near, matching, strict=True)
         ]
-        few = [_relaxes(p, f) for p, f in zip(plans, found, strict=True)]
-        if any(few):
-            relaxed = list(compress(plans, few))
-            rest = [a & ~m for a, m in compress(zip(allowed, matching, strict=True), few)]
-            near = self._near(relaxed, rest, memory)
-            for one, p, n, mask in zip(compress(found, few), relaxed, near, rest, strict=True):
-                one.others = self._segments(p, n, mask, memory)
+        for place, mask in rest.items():
+            found[place].others = self._segments(plans[place], others[place], mask, memory)
         return found
 
-    def _near(
-        self, plans: Sequence[Plan], masks: Sequence[Mask], memory: CatalogMemory
-    ) -> list[list[Candidate]]:
-        """Nearest rows for the plans that have vectors, in one batch; nothing for the others."""
-        seeds = [
-            _Seed(vector, plan.centred, mask)
-            for plan, mask in zip(plans, masks, strict=True)
-            for vector in _vectors(plan)
-        ]
-        if not seeds:
-            return [[] for _ in plans]
-        nearest = iter(self._nearest(seeds, max(map(_pool, plans)), memory))
-        found = []
-        for plan, mask in zip(plans, masks, strict=True):
-            # To its own length: an answer must not depend on what else is in the batch.
-            parts = [next(nearest)[: _pool(plan)] for _ in _vectors(plan)]
+    def _near(self, plans: Sequence[Plan], masks: Mask, memory: CatalogMemory) -> list[Segment]:
+        """Nearest rows for the plans that have vectors, in one batch; nothing for the others.
+
+        To each its own length: an answer must not depend on what else is in the batch.
+        """
+        parts: list[list[Segment]] = [[] for _ in plans]
+        wanted: list[tuple[int, NDArray[np.float32]]] = []
+        for place, plan in enumerate(plans):
+            known = memory.neighbours.get(_neighbours_of(plan))
+            if known is not None:
+                parts[place].append(_allowed_of(Segment(*known), masks[place], _pool(plan)))
+                continue
+            wanted += ((place, vector) for vector in _vectors(plan))
+        for place, segment in self._search(plans, wanted, masks, memory):
+            plan = plans[place]
+            if (row := _neighbours_of(plan)) is not None:
+                memory.neighbours.put(row, segment.rows[:REACH], segment.scores[:REACH])
+                segment = _allowed_of(segment, masks[place], _pool(plan))
+            parts[place].append(segment.first(_pool(plan)))
+        for plan, mask, mine in zip(plans, masks, parts, strict=True):
             if plan.tastes is not None and plan.tastes.popularity:
-                many = self._popular(mask & memory.embedded, _pool(plan), memory)
-                parts.append([Candidate(row, score, popular=False) for row, score, _ in many])
-            found.append(parts[0] if len(parts) == 1 else _each_once(parts))
-        return found
+                mine.append(self._popular(mask & memory.embedded, _pool(plan), memory))
+        return [_each_once(mine) for mine in parts]
+
+    def _search(
+        self,
+        plans: Sequence[Plan],
+        wanted: Sequence[tuple[int, NDArray[np.float32]]],
+        masks: Mask,
+        memory: CatalogMemory,
+    ) -> Iterator[tuple[int, Segment]]:
+        """The nearest rows for vectors, each with the place of its plan, in their order."""
+        if not wanted:
+            return
+        places = [place for place, _ in wanted]
+        # What may be kept is searched for among all that may be answered to anybody.
+        open_to_all = [
+            n for n, place in enumerate(places) if _neighbours_of(plans[place]) is not None
+        ]
+        its_masks = masks[places]
+        its_masks[open_to_all] = memory.visible
+        found = self._nearest(
+            np.stack([vector for _, vector in wanted]),
+            np.array([plans[place].centred for place in places]),
+            its_masks,
+            max(REACH if open_to_all else 0, *(_pool(plans[place]) for place in places)),
+            memory,
+        )
+        yield from zip(places, found, strict=True)
 
     def _nearest(
-        self, seeds: Sequence[_Seed], k: int, memory: CatalogMemory
-    ) -> list[list[Candidate]]:
-        vectors = np.stack([seed.vector for seed in seeds]).astype(np.float32, copy=False)
-        batch = Batch(memory, vectors, np.array([seed.centred for seed in seeds]))
-        mask = np.stack([seed.mask for seed in seeds])
-        mask &= memory.embedded
-        ids, scores = self._content.top_k(batch, k, mask)
-        return [_candidates(*one) for one in zip(ids.tolist(), scores.tolist(), strict=True)]
+        self,
+        vectors: NDArray[np.float32],
+        centred: NDArray[np.bool_],
+        masks: Mask,
+        k: int,
+        memory: CatalogMemory,
+    ) -> list[Segment]:
+        """The best k of the embedded rows that masks (B, n) allow, for each of B vectors (B, d)."""
+        batch = Batch(memory, vectors.astype(np.float32, copy=False), centred)
+        ids, scores = self._content.top_k(batch, k, masks & memory.embedded)
+        return _segments(ids, scores)
 
     def _segments(
-        self, plan: Plan, near: list[Candidate], mask: Mask, memory: CatalogMemory
-    ) -> list[list[Candidate]]:
+        self, plan: Plan, near: Segment, mask: Mask, memory: CatalogMemory
+    ) -> list[Segment]:
         """Neighbours, and popular items where they are too few."""
         if plan.vectors is None:
             return [self._popular(mask, _pool(plan), memory)]
-        if len(near) >= plan.query.limit:
+        missing = plan.query.limit - len(near.rows)
+        if missing <= 0:
             return [near]
         rest = mask.copy()
-        rest[[candidate.row for candidate in near]] = False
-        return [near, self._popular(rest, plan.query.limit - len(near), memory)]
+        rest[near.rows] = False
+        return [near, self._popular(rest, missing, memory)]
 
-    def _popular(self, mask: Mask, k: int, memory: CatalogMemory) -> list[Candidate]:
+    def _popular(self, mask: Mask, k: int, memory: CatalogMemory) -> Segment:
         nothing = np.zeros((1, memory.dimensions), np.float32)
         batch = Batch(memory, nothing, np.zeros(1, np.bool_))
-        ids, scores = self._popularity.top_k(batch, k, mask)
-        return _candidates(ids[0].tolist(), scores[0].tolist(), popular=True)
+        (segment,) = _segments(*self._popularity.top_k(batch, k, mask))
+        return segment._replace(popular=True)
 
-    def _judge(
-        self, plans: Sequence[Plan], near: list[list[Candidate]], memory: CatalogMemory
-    ) -> None:
+    def _judge(self, plans: Sequence[Plan], near: list[Segment], memory: CatalogMemory) -> None:
         """Set how sure the matches of texts are; an unknown title that matches nothing gets none.
 
         How well a text is understood does not depend on what may be answered.
         """
-        best = {
-            place: near[place][0].score if near[place] else 0.0
-            for place, plan in enumerate(plans)
-            if plan.of_words
-        }
+        best = {place: _best(near[place]) for place, plan in enumerate(plans) if plan.of_words}
         narrowed = [p for p in best if plans[p].banned or plans[p].query.filter is not None]
         if narrowed:
-            seeds = [_Seed(v, False, memory.visible) for p in narrowed for v in _vectors(plans[p])]
-            found = self._nearest(seeds, 1, memory)
-            best |= {p: f[0].score if f else 0.0 for p, f in zip(narrowed, found, strict=True)}
+            vectors = np.stack([v for place in narrowed for v in _vectors(plans[place])])
+            masks = np.broadcast_to(memory.visible, (len(narrowed), len(memory.visible)))
+            found = self._nearest(vectors, np.zeros(len(narrowed), np.bool_), masks, 1, memory)
+            best |= {place: _best(one) for place, one in zip(narrowed, found, strict=True)}
         for place, score in best.items():
             plan = plans[place]
             _judge_words(plan, score, len(memory), self._languages)
             if plan.vectors is None:
-                near[place] = []
+                near[place] = _NOTHING
 
 
-def _allowed(plan: Plan, memory: CatalogMemory) -> Mask:
-    """The rows (n,) that may be answered, whether they match the filter or not."""
-    mask = memory.visible.copy()
-    mask[plan.banned] = False
-    return mask
+def _allowed(plans: Sequence[Plan], memory: CatalogMemory) -> Mask:
+    """The rows (B, n) that may be answered, whether they match the filters or not."""
+    masks = np.repeat(memory.visible[None], len(plans), axis=0)
+    for mask, plan in zip(masks, plans, strict=True):
+        mask[plan.banned] = False
+    return masks
 
 
-def _matching(plan: Plan, allowed: Mask, memory: CatalogMemory) -> Mask:
-    if plan.query.filter is None:
+def _matching(plans: Sequence[Plan], allowed: Mask, memory: CatalogMemory) -> Mask:
+    """Those of the rows (B, n) that match the filters."""
+    filters = [(place, p.query.filter) for place, p in enumerate(plans) if p.query.filter]
+    if not filters:
         return allowed
-    mask: Mask = allowed & memory.filters.select(plan.query.filter)
-    return mask
+    masks = allowed.copy()
+    for place, condition in filters:
+        masks[place] &= memory.filters.select(condition)
+    return masks
 
 
 def _pool(plan: Plan) -> int:
@@ -183,29 +221,58 @@ def _pool(plan: Plan) -> int:
     return limit + _POOL if near_one else 2 * (limit + _POOL)
 
 
-def _relaxes(plan: Plan, found: Found) -> bool:
+def _neighbours_of(plan: Plan) -> int | None:
+    """The row whose nearest are asked for; None when others may be wanted than the memory keeps."""
+    enough = plan.query.filter is None and _pool(plan) + len(plan.banned) <= REACH
+    return plan.row if enough and plan.vectors is not None else None
+
+
+def kept(plan: Plan, memory: CatalogMemory) -> bool:
+    """Whether the neighbours that a plan asks for are at hand, so that nothing is searched for."""
+    return _neighbours_of(plan) in memory.neighbours
+
+
+def _allowed_of(segment: Segment, mask: Mask, count: int) -> Segment:
+    """The first `count` of those where the mask (n,) is true."""
+    kept = np.flatnonzero(mask[segment.rows])[:count]
+    return Segment(segment.rows[kept], segment.scores[kept])
+
+
+def _relaxes(plan: Plan, matching: Mask) -> bool:
     """Whether the filter leaves too few and may be relaxed."""
     query = plan.query
     if query.filter is None or query.strict_filter:
         return False
-    return sum(map(len, found.matching)) < query.limit
+    return int(np.count_nonzero(matching)) < query.limit
 
 
 def _vectors(plan: Plan) -> Iterable[NDArray[np.float32]]:
     return () if plan.vectors is None else plan.vectors
 
 
-def _candidates(rows: list[int], scores: list[float], *, popular: bool = False) -> list[Candidate]:
-    return [Candidate(r, s, popular) for r, s in zip(rows, scores, strict=True) if r >= 0]
+def _segments(ids: Ids, scores: Scores) -> list[Segment]:
+    """What a model found (B, m), without the places where there was no more."""
+    counts = (ids >= 0).sum(axis=1).tolist()
+    doubles = scores.astype(np.float64)
+    return [
+        Segment(ids[place, :count], doubles[place, :count]) for place, count in enumerate(counts)
+    ]
 
 
-def _each_once(parts: Iterable[list[Candidate]]) -> list[Candidate]:
+def _best(segment: Segment) -> float:
+    """The best score, 0 when there is none."""
+    return float(segment.scores[0]) if len(segment.scores) else 0.0
+
+
+def _each_once(parts: Sequence[Segment]) -> Segment:
     """All of them, each row where it comes first."""
-    rows: dict[int, Candidate] = {}
-    for part in parts:
-        for candidate in part:
-            rows.setdefault(candidate.row, candidate)
-    return list(rows.values())
+    if len(parts) <= 1:
+        return parts[0] if parts else _NOTHING
+    rows = np.concatenate([part.rows for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    _, places = np.unique(rows, return_index=True)
+    places.sort()
+    return Segment(rows[places], scores[places])
 
 
 def _judge_words(plan: Plan, best: float, items: int, languages: Sequence[str]) -> None:

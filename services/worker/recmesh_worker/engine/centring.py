@@ -4,6 +4,8 @@ Sentence vectors of one catalog share a large common part ("this is a film"). Wi
 differences count, and neighbours agree more often with what people like together.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,12 @@ _SHRINK = 10
 is mostly the items themselves, and subtracting it would leave nothing or opposites."""
 
 _AT_THE_MEAN = 1e-3
+
+_BLOCK = 1 << 19  # cosines at once: two megabytes
+_LEAST_ROWS = 2_048
+_LANES = 4
+"""Queries are filled up to a multiple of this: OpenBLAS takes 7 ms for four and 11 ms for three
+(62,000 rows)."""
 
 
 class Centring:
@@ -35,25 +43,49 @@ class Centring:
         """Take a vector (d,) out that was added."""
         self._change(vector, -1)
 
-    def cosines(
+    def cosine_blocks(
         self,
         queries: NDArray[np.float32],
         centred: NDArray[np.bool_],
         vectors: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Cosines (B, n) of queries (B, d) with the rows of `vectors` (n, d) around the mean.
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Cosines of queries (B, d) with the rows of `vectors` (n, d) around the mean, in blocks.
+
+        Each block is the number of its first row and the cosines (B, m); it is the caller's, to be
+        written to. Together they are (B, n): a block stays in the processor's cache while it is
+        looked through, the whole would not.
 
         Items' vectors are centred as queries too; those of short texts are not (`centred` (B,)
         says which are): they do not share the common part, and measure worse without what they
         have of it. Rows without a vector, or at the mean, have the cosine 0.
         """
         factors = self._refreshed(vectors)
-        moved = np.asarray(queries - centred[:, None] * self._mean, np.float32)
-        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _AT_THE_MEAN)
-        scores: NDArray[np.float32] = moved @ vectors.T
-        scores -= (moved @ self._mean)[:, None]
-        scores *= factors
-        return scores
+        moved = self._moved(queries, centred)
+        count = len(moved)
+        if count > 1 and count % _LANES:
+            moved = np.concatenate([moved, np.zeros((-count % _LANES, moved.shape[1]), np.float32)])
+        shift = (moved @ self._mean)[:, None]
+        size = max(_LEAST_ROWS, _BLOCK // max(len(moved), 1))
+        for first in range(0, len(vectors), size):
+            block: NDArray[np.float32] = moved @ vectors[first : first + size].T
+            block -= shift
+            block *= factors[first : first + size]
+            yield first, block[:count]
+
+    def cosines(
+        self,
+        queries: NDArray[np.float32],
+        centred: NDArray[np.bool_],
+        vectors: NDArray[np.float32],
+        rows: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """The same cosines (B, m) with m of the rows only: for few, a small part of the work."""
+        factors = self._refreshed(vectors)[rows]
+        moved = self._moved(queries, centred)
+        found: NDArray[np.float32] = moved @ vectors[rows].T
+        found -= (moved @ self._mean)[:, None]
+        found *= factors
+        return found
 
     def centred(
         self, some: NDArray[np.float32], vectors: NDArray[np.float32]
@@ -69,6 +101,13 @@ class Centring:
         usable = there & (lengths > _AT_THE_MEAN)
         factors = np.where(usable, 1 / np.maximum(lengths, _AT_THE_MEAN), 0).astype(np.float32)
         moved *= factors[:, None]
+        return moved
+
+    def _moved(
+        self, queries: NDArray[np.float32], centred: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        moved = np.asarray(queries - centred[:, None] * self._mean, np.float32)
+        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _AT_THE_MEAN)
         return moved
 
     def _change(self, vector: NDArray[np.float32], count: int) -> None:

@@ -26,11 +26,12 @@ popular films have a distance of 0.92; those that someone new gets (MEDIUM) 1.00
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmesh_worker.engine.candidates import Candidate
+from recmesh_worker.engine.candidates import Segment
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import Diversity
 
@@ -41,43 +42,56 @@ _LAMBDAS: Mapping[Diversity, float] = {
 }
 
 
+class Candidate(NamedTuple):
+    """What is answered: a row, its score, and whether it came from the popular order."""
+
+    row: int
+    score: float
+    popular: bool
+
+
 def diversify(
-    segments: Sequence[Sequence[Candidate]], limit: int, level: Diversity, memory: CatalogMemory
+    segments: Sequence[Segment], limit: int, level: Diversity, memory: CatalogMemory
 ) -> list[Candidate]:
     """The first `limit` candidates, more or less varied.
 
     Each segment is sorted by score, and used only when those before it do not fill the answer.
     """
-    if level is Diversity.NONE:
-        return [candidate for segment in segments for candidate in segment][:limit]
     taken: list[Candidate] = []
     for segment in segments:
-        if segment and len(taken) < limit:
-            taken += _spread(segment, taken, limit - len(taken), _LAMBDAS[level], memory)
+        missing = limit - len(taken)
+        if missing and len(segment.rows):
+            chosen = (
+                segment.first(missing)
+                if level is Diversity.NONE
+                else _spread(segment, taken, missing, _LAMBDAS[level], memory)
+            )
+            rows, scores = chosen.rows.tolist(), chosen.scores.tolist()
+            taken += [Candidate(*one, chosen.popular) for one in zip(rows, scores, strict=True)]
     return taken
 
 
 def _spread(
-    candidates: Sequence[Candidate],
+    segment: Segment,
     before: Sequence[Candidate],
     count: int,
     relevance: float,
     memory: CatalogMemory,
-) -> list[Candidate]:
+) -> Segment:
     """At most `count` of the candidates, by maximal marginal relevance."""
-    vectors = memory.centred(np.array([c.row for c in candidates]))
-    values = relevance * _spread_out(np.array([c.score for c in candidates], np.float32))
-    like_taken = np.zeros(len(candidates), np.float32)
+    vectors = memory.centred(segment.rows)
+    values = relevance * _spread_out(segment.scores.astype(np.float32))
+    like_taken = np.zeros(len(values), np.float32)
     if before:
-        others = memory.centred(np.array([c.row for c in before]))
+        others = memory.centred(np.array([candidate.row for candidate in before]))
         like_taken = np.maximum(like_taken, (vectors @ others.T).max(axis=1))
-    chosen: list[Candidate] = []
-    while len(chosen) < min(count, len(candidates)):
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(values)):
         best = int(np.argmax(values - (1 - relevance) * like_taken))
-        chosen.append(candidates[best])
+        chosen.append(best)
         values[best] = -np.inf
         like_taken = np.maximum(like_taken, vectors @ vectors[best])
-    return chosen
+    return Segment(segment.rows[chosen], segment.scores[chosen], segment.popular)
 
 
 def _spread_out(scores: NDArray[np.float32]) -> NDArray[np.float32]:

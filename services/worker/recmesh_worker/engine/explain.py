@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recmesh_worker.engine.candidates import Candidate
+from recmesh_worker.engine.diversify import Candidate
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import Reason, ReasonKind, Result
 from recmesh_worker.engine.row import Row
@@ -27,45 +27,43 @@ _MANY = 0.5
 
 _SEEDS_NAMED = 2
 
+_POPULAR_ONE = (Reason(ReasonKind.POPULAR),)
+_MATCHING = (Reason(ReasonKind.MATCHES_TEXT),)
+
 
 def explain(
     plan: Plan, candidates: Sequence[Candidate], memory: CatalogMemory
 ) -> tuple[Result, ...]:
     """Results: scores cut to [0, 1], and the reasons for them when there are true ones."""
+    found = [memory.row(candidate.row) for candidate in candidates]
     near = [candidate.row for candidate in candidates if not candidate.popular]
     likes = {} if plan.tastes is None or not near else _by_tastes(plan.tastes, near, memory)
-    return tuple(
-        _result(plan, candidate, likes.get(candidate.row), memory) for candidate in candidates
-    )
+    seed = None if plan.row is None else memory.row(plan.row)
+    results = []
+    for (row, score, popular), one in zip(candidates, found, strict=True):
+        if popular:
+            reasons = _popular(score, one)
+        elif likes:
+            reasons = likes[row]
+        elif seed is not None:
+            reasons = _like(seed, score, one)
+        else:
+            matches = score >= _MATCHES and plan.confidence >= _UNDERSTOOD
+            reasons = _MATCHING if matches else ()
+        fills_up = popular and plan.vectors is not None
+        score = 0.0 if fills_up else min(1.0, max(0.0, score))
+        results.append(Result(one.item.item, one.item.title, score, reasons))
+    return tuple(results)
 
 
-def _result(
-    plan: Plan,
-    candidate: Candidate,
-    reasons: tuple[Reason, ...] | None,
-    memory: CatalogMemory,
-) -> Result:
-    item = memory.row(candidate.row).item
-    fills_up = candidate.popular and plan.vectors is not None
-    return Result(
-        item.item,
-        item.title,
-        0.0 if fills_up else min(1.0, max(0.0, candidate.score)),
-        _reasons(plan, candidate, memory) if reasons is None else reasons,
-    )
+def _popular(score: float, found: Row) -> tuple[Reason, ...]:
+    liked = found.item.popularity > 0 or found.item.average_rating is not None
+    return _POPULAR_ONE if liked and score >= _POPULAR else ()
 
 
-def _reasons(plan: Plan, candidate: Candidate, memory: CatalogMemory) -> tuple[Reason, ...]:
-    found = memory.row(candidate.row)
-    if candidate.popular:
-        liked = found.item.popularity > 0 or found.item.average_rating is not None
-        popular = liked and candidate.score >= _POPULAR
-        return (Reason(kind=ReasonKind.POPULAR),) if popular else ()
-    if plan.row is not None:
-        reason = _similar(memory.row(plan.row), found)
-        return (reason,) if candidate.score >= _ALIKE or _shares(reason) else ()
-    matches = candidate.score >= _MATCHES and plan.confidence >= _UNDERSTOOD
-    return (Reason(kind=ReasonKind.MATCHES_TEXT),) if matches else ()
+def _like(seed: Row, score: float, found: Row) -> tuple[Reason, ...]:
+    reason = _similar(seed, found)
+    return (reason,) if score >= _ALIKE or _shares(reason) else ()
 
 
 def _by_tastes(
@@ -87,19 +85,21 @@ def _by_tastes(
             if alike and seed != row:
                 reasons.append(reason)
         if tastes.popularity and many[place]:
-            reasons.append(Reason(kind=ReasonKind.POPULAR))
+            reasons += _POPULAR_ONE
         found[row] = tuple(reasons)
     return found
 
 
 def _similar(seed: Row, found: Row) -> Reason:
+    one, other = seed.item, found.item
+    kin = not seed.people.isdisjoint(found.people)
     return Reason(
-        kind=ReasonKind.SIMILAR,
-        item=seed.item.item,
-        title=seed.item.title,
-        genres=tuple(name for name in seed.item.genres if name in found.genres),
-        directors=tuple(name for name in seed.item.directors if name in found.directors),
-        cast=tuple(name for name in seed.item.cast if name in found.cast),
+        ReasonKind.SIMILAR,
+        one.item,
+        one.title,
+        tuple(filter(found.genres.__contains__, one.genres)),
+        tuple(filter(other.directors.__contains__, one.directors)) if kin else (),
+        tuple(filter(other.cast.__contains__, one.cast)) if kin else (),
     )
 
 

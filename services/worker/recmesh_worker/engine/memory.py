@@ -5,7 +5,7 @@ run in any thread; run both on the worker's compute thread, and the event loop n
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from recmesh_jobs.items import IndexedItem
 from recmesh_worker.engine.centring import Centring
 from recmesh_worker.engine.filter import Filters
+from recmesh_worker.engine.kinship import Kinship
+from recmesh_worker.engine.neighbours import Neighbours
 from recmesh_worker.engine.row import Row
 from recmesh_worker.engine.titles import Resolution, TitleIndex
 
 _Number = TypeVar("_Number", bound=np.generic)
 
 _FIRST_CAPACITY = 256
-_RESOLVED = 256  # typed titles that are remembered
+_RESOLVED = 4_096  # typed titles that are remembered
 _BYTES_PER_ITEM = 4_000  # metadata and titles of a film, measured with tracemalloc
 
 
@@ -51,6 +53,8 @@ class CatalogMemory:
         self._popular: NDArray[np.int64] | None = None
         self._liked: NDArray[np.float32] | None = None
         self.filters = Filters(self._rows)
+        self.kinship = Kinship()
+        self.neighbours = Neighbours()
 
     def __len__(self) -> int:
         """The number of items that are alive, hidden ones included."""
@@ -75,7 +79,9 @@ class CatalogMemory:
     def memory_bytes(self) -> int:
         """About what this catalog takes: its arrays, and a measured size per item for the rest."""
         arrays = (self._matrix, self._visible, self._embedded, self._liking)
-        return sum(a.nbytes for a in arrays) + _BYTES_PER_ITEM * len(self._row_of)
+        return sum(
+            a.nbytes for a in (*arrays, self.kinship, self.neighbours)
+        ) + _BYTES_PER_ITEM * len(self._row_of)
 
     def row_of(self, item: str) -> int | None:
         """The row of an item that is alive, or None."""
@@ -105,6 +111,12 @@ class CatalogMemory:
             self._resolved[title] = self.titles.resolve(title)
         return self._resolved[title]
 
+    def resolves(self, title: str) -> bool | None:
+        """Whether a title resolves, as far as that is known without looking for one like it."""
+        if title in self._resolved:
+            return self._resolved[title] is not None
+        return self.titles.has(title) or None
+
     def apply(self, items: Sequence[IndexedItem]) -> int:
         """Take over changed items and tombstones; returns how many changed anything.
 
@@ -122,11 +134,24 @@ class CatalogMemory:
             self._resolved.clear()
             return sum(changed)
 
-    def cosines(
+    def cosine_blocks(
         self, queries: NDArray[np.float32], centred: NDArray[np.bool_]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Centred cosines of B unit queries (B, d) with every row, block by block; see `Centring`."""
+        return self._centring.cosine_blocks(queries, centred, self.vectors)
+
+    def cosines(
+        self,
+        queries: NDArray[np.float32],
+        centred: NDArray[np.bool_],
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        """Centred cosines (B, n) of B unit queries (B, d) with every row; see `Centring`."""
-        return self._centring.cosines(queries, centred, self.vectors)
+        """The same all at once: (B, n), or (B, m) for m rows."""
+        if rows is not None:
+            return self._centring.cosines(queries, centred, self.vectors, rows)
+        none = np.empty((len(queries), 0), np.float32)
+        blocks = self.cosine_blocks(queries, centred)
+        return np.concatenate([none, *(block for _, block in blocks)], axis=1)
 
     def centred(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors (m, d) of rows around the catalog's mean, of unit length or zero."""
@@ -174,13 +199,16 @@ class CatalogMemory:
         known = self._rows[row]
         if known is None or _filtered_by(known.item) != _filtered_by(item):
             self.filters.changed(row)
-        self._rows[row] = Row(
+        found = Row(
             replace(item, vector=None),
             frozenset(item.genres),
-            frozenset(item.directors),
-            frozenset(item.cast),
+            frozenset((*item.directors, *item.cast)),
             item.release_year,
         )
+        self._rows[row] = found
+        self.kinship.put(row, found)
+        if self._visible[row] == item.hidden:
+            self.neighbours.forget()
         self._visible[row] = not item.hidden
         rating = -np.inf if item.average_rating is None else item.average_rating
         self._liking[row] = item.popularity, rating, item.release_year or 0
@@ -210,12 +238,16 @@ class CatalogMemory:
 
     def _set_vector(self, row: int, vector: NDArray[np.float32] | None) -> None:
         length = 0.0 if vector is None else float(np.linalg.norm(vector))
+        if not np.isfinite(length):
+            # A score that is no number would stand before all others, in the answers of everybody.
+            length = 0.0
         unit = np.float32(0) if vector is None or length == 0 else vector / length
         if self._embedded[row]:
             if np.array_equal(self._matrix[row], unit):
                 # Only what is known beside the vector has changed: the mean stays, and all that hangs on it.
                 return
             self._centring.remove(self._matrix[row])
+        self.neighbours.forget()
         self._embedded[row] = length > 0
         self._matrix[row] = unit
         if self._embedded[row]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 from recmesh_jobs.history import Event
 from recmesh_jobs.items import Vector
@@ -71,8 +72,7 @@ class EngineQuery:
     diversity: Diversity | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(NamedTuple):
     """Why an item is in the answer; `item`, `title` and what is shared only for SIMILAR."""
 
     kind: ReasonKind
@@ -83,8 +83,7 @@ class Reason:
     cast: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """An item, its score in [0, 1] and why it is there (nothing is said that is not so).
 
     The score of a similar item is its centred cosine plus what it shares with the seed, of one
@@ -100,8 +99,7 @@ class Result:
     reasons: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to one query, best first; fewer than asked for when the catalog has no more.
 
     With diversity, the order is that of `diversify`, and the scores do not fall all the way.

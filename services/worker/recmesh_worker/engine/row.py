@@ -9,10 +9,9 @@ from recmesh_jobs.items import IndexedItem
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An item without its vector, and what is compared of it."""
+    """An item without its vector, and what is compared of it; `people` are directors and cast."""
 
     item: IndexedItem
     genres: frozenset[str]
-    directors: frozenset[str]
-    cast: frozenset[str]
+    people: frozenset[str]
     year: int | None

@@ -47,6 +47,7 @@ class _Owner:
 
     item: str
     title: str
+    form: str
     year: int | None
     popularity: float
     slots: tuple[int, ...]
@@ -89,13 +90,14 @@ class TitleIndex:
     ) -> None:
         """Add an item's titles, or replace all it had. `title` is the one that is shown."""
         forms = _forms([title, *others])
+        main = next(iter(forms), "") if title.strip() else ""
         known = self._owners.get(item)
         if known is not None and forms == self._forms_of(known):
-            self._owners[item] = _Owner(item, title, year, popularity, known.slots)
+            self._owners[item] = _Owner(item, title, main, year, popularity, known.slots)
             return
         self.remove(item)
         slots = tuple(self._add(_Entry(item, form, weight)) for form, weight in forms.items())
-        self._owners[item] = _Owner(item, title, year, popularity, slots)
+        self._owners[item] = _Owner(item, title, main, year, popularity, slots)
 
     def remove(self, item: str) -> None:
         """Forget an item's titles; nothing happens when it has none."""
@@ -109,11 +111,19 @@ class TitleIndex:
         if self._dead > 1_000 and self._dead * 2 > len(self._entries):
             self._rebuild()
 
+    def has(self, query: str) -> bool:
+        """Whether there is an item with just this title, a year at the end apart: it surely resolves."""
+        form = normalise(split_year(query.strip())[0])[:_LONGEST_QUERY]
+        return any(entry.weight == 1.0 for entry in self._exact_entries(form))
+
     def same_film(self, title: str, year: int | None) -> list[str]:
         """Items whose main title has this normal form and whose year is this one."""
-        form = normalise(title)
-        owners = (self._owners[entry.item] for entry in self._exact_entries(form))
-        return [o.item for o in owners if o.year == year and normalise(o.title) == form]
+        return self._same_film(normalise(title), year)
+
+    def doubles(self, item: str) -> list[str]:
+        """Items of the same main title and year as this one, itself among them; only itself when it has no titles."""
+        owner = self._owners.get(item)
+        return [item] if owner is None else self._same_film(owner.form, owner.year)
 
     def resolve(self, query: str) -> Resolution | None:
         """The item that a typed title stands for, or None when nothing is alike enough.
@@ -134,6 +144,10 @@ class TitleIndex:
             return None
         score, owner = max(scored, key=lambda s: (s[0], s[1].popularity, s[1].year or 0))
         return Resolution(owner.item, owner.title, score)
+
+    def _same_film(self, form: str, year: int | None) -> list[str]:
+        owners = (self._owners[entry.item] for entry in self._exact_entries(form))
+        return [owner.item for owner in owners if owner.year == year and owner.form == form]
 
     def _judge(self, form: str, year: int | None) -> list[tuple[float, _Owner]]:
         """Candidates for a normal form with their scores, those of other years marked down."""

@@ -3,9 +3,10 @@
 import numpy as np
 
 from recmesh_worker.models.base import Artifact, Batch, Dataset, Ids, Mask, Scores
+from recmesh_worker.models.best import Best
 
-_OUT_OF_REACH = np.float32(4)
-"""What is taken from a cosine that does not count."""
+_FEW = 16
+"""Where no more than one of so many rows may be answered, the product is with those alone."""
 
 
 class ContentModel:
@@ -22,20 +23,20 @@ class ContentModel:
 
     def top_k(self, batch: Batch, k: int, mask: Mask) -> tuple[Ids, Scores]:
         """Nearest rows by centred cosine in [-1, 1]: one matrix product for the whole batch."""
-        scores = batch.memory.cosines(batch.vectors, batch.centred)
-        # Out of reach but not all alike: finding the best among thousands of equal scores is slow.
-        scores -= _OUT_OF_REACH * ~mask
-        k = min(k, scores.shape[1])
-        if k == 0:
-            return np.empty((len(batch), 0), np.int64), np.empty((len(batch), 0), np.float32)
-        ids = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
-        best = np.take_along_axis(scores, ids, axis=1)
-        order = np.argsort(-best, axis=1, kind="stable")
-        ids = np.take_along_axis(ids, order, axis=1)
-        best = np.take_along_axis(best, order, axis=1)
-        none = best < -_OUT_OF_REACH / 2
-        ids[none], best[none] = -1, -np.inf
-        return ids, best
+        best = Best(len(batch), min(k, mask.shape[-1]))
+        if np.count_nonzero(mask) * _FEW <= mask.shape[-1]:
+            return self._of_few(batch, best, mask)
+        for first, scores in batch.memory.cosine_blocks(batch.vectors, batch.centred):
+            best.offer(first, scores, mask[..., first : first + scores.shape[1]])
+        return best.found()
+
+    def _of_few(self, batch: Batch, best: Best, mask: Mask) -> tuple[Ids, Scores]:
+        rows = np.flatnonzero(mask if mask.ndim == 1 else mask.any(axis=0))
+        if len(rows):
+            scores = batch.memory.cosines(batch.vectors, batch.centred, rows)
+            best.offer(0, scores, mask[..., rows])
+        places, scores = best.found()
+        return np.where(places < 0, -1, rows[places] if len(rows) else -1), scores
 
     def score(self, batch: Batch, ids: Ids) -> Scores:
         """The centred cosines of given rows."""

@@ -1,0 +1,66 @@
+import math
+
+import aio_pika
+from prometheus_client import CollectorRegistry
+
+from recmesh_jobs.repository import Unfinished
+from recmesh_jobs.topology import BULK, INTERACTIVE, TOPOLOGY
+from recmesh_kit.broker import Broker
+from recmesh_kit.database import Database
+from recmesh_kit.telemetry.instruments import Instruments
+from recmesh_kit.telemetry.place import Place
+from recmesh_recommender.admission import Admission
+from recmesh_recommender.dispatch import Dispatcher
+from recmesh_recommender.metrics import JobMetrics
+from recmesh_recommender.upkeep import Upkeep
+from services.catalog.tests.proxy import Proxy
+from services.recommender.tests.conftest import ANN, Replica, taken_from, until
+
+HERE = Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 0, "a=1")
+
+
+async def test_the_message_of_a_job_is_in_the_trace_of_its_call(
+    replica: Replica, amqp_url: str
+) -> None:
+    await replica.create(metadata=(*ANN, *HERE.headers.items()))
+    await replica.create()
+    async with await aio_pika.connect(amqp_url) as connection:
+        queue = await (await connection.channel()).get_queue(INTERACTIVE.name)
+        first, second = await taken_from(queue), await taken_from(queue)
+    assert HERE.headers.items() <= first.headers.items()
+    assert "traceparent" not in second.headers
+
+
+async def test_how_the_queues_stand(database: Database, proxy: Proxy) -> None:
+    registry = CollectorRegistry()
+    metrics = JobMetrics(Instruments(registry))
+
+    def value(name: str) -> float:
+        found = registry.get_sample_value(f"recmesh_queue_{name}", {"queue": BULK.name})
+        assert found is not None
+        return found
+
+    async with Broker(proxy.url, name="test", timeout_seconds=60) as broker:
+        await broker.declare(TOPOLOGY)
+        upkeep = Upkeep(
+            database, broker, Dispatcher(broker), attempt_limit=5, keep_days=8, metrics=metrics
+        )
+        await broker.publish("", BULK.name, b"")
+        await upkeep.look_at_queues()
+        assert (value("messages"), value("consumers")) == (1, 0)
+        await proxy.close()
+        await until(lambda: not broker.connected)
+        await upkeep.look_at_queues()
+        assert math.isnan(value("messages"))
+        assert math.isnan(value("consumers"))
+
+
+async def test_unfinished_jobs_by_lane(database: Database) -> None:
+    registry = CollectorRegistry()
+    metrics = JobMetrics(Instruments(registry))
+    await Admission(database, 10, 0.5, metrics).refresh()
+    name = "recmesh_jobs_unfinished"
+    assert registry.get_sample_value(name, {"lane": "interactive"}) == 0
+    metrics.unfinished(Unfinished(jobs=7, bulk=3))
+    assert registry.get_sample_value(name, {"lane": "interactive"}) == 4
+    assert registry.get_sample_value(name, {"lane": "bulk"}) == 3

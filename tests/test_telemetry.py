@@ -1,0 +1,147 @@
+"""What can be seen of the mesh from outside: one request as a trace, and the numbers of all programs."""
+
+import asyncio
+import secrets
+import time
+
+import grpc
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from recmesh.recommender.v1.query_pb2 import Query
+from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh.recommender.v1.recommender_service_pb2 import RecommendRequest
+from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from recmesh_client import AsyncClient
+from recmesh_kit.telemetry.testing import Collector, Metrics, scrape, total
+from tests.conftest import LocalMesh
+
+pytestmark = pytest.mark.xdist_group("mesh")
+
+WAIT_SECONDS = 60.0
+PARENT = "catalogs/films"
+STORE = "INSERT recommender.requests INSERT recommender.jobs"
+
+
+async def recommend(mesh: LocalMesh, user: AsyncClient, flags: str) -> str:
+    """Asks as a caller that is in a trace; returns its id."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    token = (await user.token()).access_token
+    metadata = (
+        ("authorization", f"Bearer {token}"),
+        ("traceparent", f"00-{trace_id}-{span_id}-{flags}"),
+        ("tracestate", "caller=1"),
+    )
+    query = Recommendation(query=Query(title="Alien", limit=3))
+    async with grpc.aio.insecure_channel(mesh.targets.recommender) as channel:
+        stub = RecommenderServiceStub(channel)
+        request = RecommendRequest(parent=PARENT, recommendation=query)
+        answer = await stub.Recommend(request, metadata=metadata, timeout=WAIT_SECONDS)
+    assert len(answer.results) == 3
+    return trace_id
+
+
+async def test_one_request_is_one_trace(
+    local_mesh: LocalMesh, user: AsyncClient, collector: Collector
+) -> None:
+    trace_id = await recommend(local_mesh, user, "01")
+    spans: dict[tuple[str, str], Span] = {}
+    until = time.monotonic() + WAIT_SECONDS
+    wanted = {
+        ("recmesh_recommender", "recmesh.recommender.v1.RecommenderService/Recommend"),
+        ("recmesh_recommender", "store jobs"),
+        ("recmesh_recommender", STORE),
+        ("recmesh_recommender", "publish jobs"),
+        ("recmesh_worker", "process jobs"),
+        ("recmesh_worker", "UPDATE recommender.jobs"),
+        ("recmesh_worker", "rank jobs"),
+        ("recmesh_worker", "publish replies"),
+    }
+    while not wanted <= spans.keys():
+        assert time.monotonic() < until, f"of {wanted} only {spans.keys()}"
+        await asyncio.sleep(0.1)
+        spans = {(service, span.name): span for service, span in collector.trace(trace_id)}
+    by_id = {span.span_id: name for (_, name), span in spans.items()}
+    parents = {name: by_id.get(span.parent_span_id) for (_, name), span in spans.items()}
+    call = "recmesh.recommender.v1.RecommenderService/Recommend"
+    assert parents[call] is None
+    assert parents["store jobs"] == parents["publish jobs"] == call
+    assert parents[STORE] == "store jobs"
+    assert parents["process jobs"] == "publish jobs"
+    assert parents["rank jobs"] == parents["publish replies"] == "process jobs"
+    assert parents["UPDATE recommender.jobs"] == "process jobs"
+    assert {span.trace_state for span in spans.values()} == {"caller=1"}
+    assert b"Alien" not in b"".join(span.SerializeToString() for span in spans.values())
+    await logged(local_mesh, trace_id)
+
+
+async def test_a_trace_that_its_caller_does_not_record_is_logged_only(
+    local_mesh: LocalMesh, user: AsyncClient, collector: Collector
+) -> None:
+    trace_id = await recommend(local_mesh, user, "00")
+    await logged(local_mesh, trace_id)
+    # Told later than this one would have been.
+    other = await recommend(local_mesh, user, "01")
+    until = time.monotonic() + WAIT_SECONDS
+    while not {"recmesh_recommender", "recmesh_worker"} <= {s for s, _ in collector.trace(other)}:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.1)
+    assert not collector.trace(trace_id)
+
+
+async def logged(mesh: LocalMesh, trace_id: str) -> None:
+    """Returns once a line of the recommender's log is in this trace."""
+    until = time.monotonic() + WAIT_SECONDS
+    while f'"trace_id": "{trace_id}"' not in mesh.log("recommender"):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.1)
+
+
+async def test_every_program_serves_its_metrics(local_mesh: LocalMesh, user: AsyncClient) -> None:
+    await user.recommend("films", title="Alien")
+    until = time.monotonic() + WAIT_SECONDS
+    queue = "recmesh_queue_consumers"
+    while total((told := await scraped(local_mesh))["recommender"], queue) < 2:
+        assert time.monotonic() < until, "nobody consumes the queues"
+        await asyncio.sleep(0.2)
+    assert told.keys() == {"auth", "catalog", "recommender", "worker-0", "worker-1"}
+    for metrics in told.values():
+        assert total(metrics, "process_resident_memory_bytes") > 0
+        assert total(metrics, "recmesh_database_connections", state="free") > 0
+        assert total(metrics, "recmesh_event_loop_lag_seconds_count") > 0
+
+    def of(member: str, name: str, **labels: str) -> float:
+        return sum(
+            total(metrics, name, **labels)
+            for program, metrics in told.items()
+            if program.startswith(member)
+        )
+
+    calls = "recmesh_grpc_call_seconds_count"
+    assert of("auth", calls, method="Login", code="OK") > 0
+    assert of("catalog", calls, method="ImportItems", code="OK") > 0
+    assert of("recommender", calls, method="Recommend", code="OK") > 0
+    assert of("recommender", "recmesh_intake_batch_size_sum") > 0
+    assert of("recommender", "recmesh_intake_step_seconds_count", step="publish") > 0
+    assert of("worker", "recmesh_job_seconds_count", kind="title", state="succeeded") > 0
+    assert of("worker", "recmesh_job_queue_seconds_count", lane="interactive", kind="title") > 0
+    assert of("worker", "recmesh_job_attempts_total", attempt="1") > 0
+    for stage in ("history", "claim", "rank", "write", "reply"):
+        assert of("worker", "recmesh_job_stage_seconds_count", stage=stage) > 0
+    for member, name in (
+        ("recommender", "recmesh_jobs_unfinished"),
+        ("recommender", "recmesh_queue_messages"),
+        ("worker-0", "recmesh_read_model_lag_items"),
+        ("worker-0", "recmesh_read_model_age_seconds"),
+        ("catalog", "recmesh_outbox_oldest_seconds"),
+    ):
+        assert name in {found for found, _ in told[member]}
+
+
+async def scraped(mesh: LocalMesh) -> dict[str, Metrics]:
+    """What each program tells."""
+    return {
+        member.name: await asyncio.to_thread(scrape, member.metrics)
+        for member in mesh.members()
+        if member.metrics
+    }
