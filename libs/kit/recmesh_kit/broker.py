@@ -238,6 +238,7 @@ class Broker:
         prefetch: int,
         max_batch: int | None = None,
         concurrency: int = 1,
+        patience_seconds: float = 0.0,
     ) -> Consumer:
         """Consumes a queue from now on, and again after each reconnection.
 
@@ -248,12 +249,15 @@ class Broker:
             max_batch: Most deliveries in a batch; default `prefetch`. With less, the next batch is here already when
                 one ends.
             concurrency: Most batches in hand.
+            patience_seconds: How long messages wait for a batch in hand to end before another is begun beside it.
         """
 
         async def source(_: AbstractChannel) -> str:
             return queue_name
 
-        return self._start(queue_name, source, handler, prefetch, max_batch, concurrency)
+        return self._start(
+            queue_name, source, handler, prefetch, max_batch, concurrency, patience_seconds
+        )
 
     async def reply_queue(self, handler: Handler) -> None:
         """Makes a queue that only this process reads, and that ends with the connection. After each reconnection there
@@ -278,7 +282,8 @@ class Broker:
         handler: Handler,
         prefetch: int,
         max_batch: int | None,
-        concurrency: int,
+        concurrency: int = 1,
+        patience_seconds: float = 0.0,
     ) -> Consumer:
         consumer = Consumer(
             name,
@@ -288,6 +293,7 @@ class Broker:
             prefetch=prefetch,
             max_batch=max_batch or prefetch,
             concurrency=concurrency,
+            patience_seconds=patience_seconds,
             timeout_seconds=self._timeout,
         )
         self._consumers.append(consumer)

@@ -44,6 +44,8 @@ class Consumer:
         prefetch: Most deliveries that are not settled.
         max_batch: Most deliveries in a batch.
         concurrency: Most batches in hand.
+        patience_seconds: How long messages wait for a batch in hand to end before another is begun beside it; one that
+            is full is begun at once.
         timeout_seconds: Limit of each operation at the broker.
     """
 
@@ -57,6 +59,7 @@ class Consumer:
         prefetch: int,
         max_batch: int,
         concurrency: int,
+        patience_seconds: float,
         timeout_seconds: float,
     ) -> None:
         self._name = name
@@ -66,6 +69,9 @@ class Consumer:
         self._prefetch = prefetch
         self._max_batch = max_batch
         self._concurrency = concurrency
+        self._patience = patience_seconds
+        self._loop = asyncio.get_running_loop()
+        self._beside: asyncio.TimerHandle | None = None
         self._timeout = timeout_seconds
         self._waiting: deque[Delivery] = deque()
         self._hands: set[asyncio.Task[None]] = set()
@@ -173,7 +179,16 @@ class Consumer:
             delivery.give_back(requeue=True)
             return
         self._waiting.append(delivery)
-        if len(self._hands) < self._concurrency:
+        if not (self._hands and self._patience) or len(self._waiting) >= self._max_batch:
+            self._begin()
+        elif self._beside is None:
+            # Two small batches cost more than one of both: what waits is taken by the one in hand, if that ends soon.
+            self._beside = self._loop.call_later(self._patience, self._begin)
+
+    def _begin(self) -> None:
+        """Begins another batch of what waits, if there may be one more."""
+        self._beside = None
+        if self._waiting and len(self._hands) < self._concurrency:
             # In a context of its own: a batch holds the messages of several requests.
             self._hands.add(
                 asyncio.create_task(
@@ -193,6 +208,9 @@ class Consumer:
             self._hands.discard(task)
 
     def _take(self) -> list[Delivery]:
+        if self._beside is not None:
+            self._beside.cancel()
+            self._beside = None
         return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
 
     async def _handle(self, batch: list[Delivery]) -> None:

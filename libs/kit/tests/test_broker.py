@@ -227,6 +227,35 @@ async def test_batches_in_hand_are_bounded(broker: Broker, queue: Queue) -> None
     assert max(map(len, inbox.batches)) <= 2
 
 
+async def test_what_comes_while_a_batch_is_in_hand_joins_the_next(
+    broker: Broker, queue: Queue
+) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    consumer = await broker.consume(
+        queue.name, inbox, prefetch=10, concurrency=2, patience_seconds=600
+    )
+    await send(broker, queue, b"1")
+    await until(lambda: inbox.batches)
+    await send(broker, queue, b"2", b"3", b"4")
+    await until(lambda: len(consumer._waiting) == 3)
+    inbox.gate.set()
+    await until(lambda: len(inbox.bodies) == 4)
+    assert [len(batch) for batch in inbox.batches] == [1, 3]
+
+
+async def test_a_batch_that_takes_long_holds_up_none(broker: Broker, queue: Queue) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    await broker.consume(queue.name, inbox, prefetch=10, concurrency=2, patience_seconds=0.01)
+    await send(broker, queue, b"1")
+    await until(lambda: inbox.batches)
+    await send(broker, queue, b"2")
+    await until(lambda: len(inbox.batches) == 2)
+    inbox.gate.set()
+    await until(lambda: len(inbox.bodies) == 2)
+
+
 async def test_a_batch_that_fails_is_given_out_again(broker: Broker, queue: Queue) -> None:
     seen: list[Delivery] = []
 
@@ -532,6 +561,7 @@ async def test_what_is_drained_before_it_consumes_takes_nothing(
         prefetch=1,
         max_batch=1,
         concurrency=1,
+        patience_seconds=0,
         timeout_seconds=TIMEOUT,
     )
     async with Background() as background, asyncio.timeout(TIMEOUT):
