@@ -4,6 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .local/peers
+# The benchmarks start processes beside their channels; gRPC would say so at each.
+QUIET_FORKS := GRPC_ENABLE_FORK_SUPPORT=0
 PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
 APPS := apps/cli
 OWN := libs/kit libs/jobs services sdk apps tools demo bench tests conftest.py
@@ -69,8 +72,22 @@ demo: servers ## From nothing to recommendations on the screen; leaves nothing r
 	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m demo
 
 .PHONY: bench-e2e
-bench-e2e: servers ## Measure Recommend with 1, 16 and 64 calls in flight, and what the SDK adds to a call.
-	@$(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.e2e $(ARGS)
+bench-e2e: servers ## Measure Recommend, and Create + Watch, beside the same by hand: the floor.
+	@$(QUIET_FORKS) $(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.e2e $(ARGS)
+
+# The home-made services have an environment of their own: their packages and ours do not meet.
+$(PEERS)/.installed: bench/peers/requirements.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet -r bench/peers/requirements.txt
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: servers $(PEERS)/.installed ## Measure the mesh beside the floor and four home-made services.
+	@$(QUIET_FORKS) $(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.peers $(ARGS)
+
+.PHONY: bench-telemetry
+bench-telemetry: servers ## Measure what metrics and traces cost.
+	@$(QUIET_FORKS) $(BIN)/python -m bench.telemetry $(ARGS)
 
 # No worker: a search needs none, and one would embed the films meanwhile.
 .PHONY: bench-search
@@ -84,3 +101,15 @@ bench-import: servers ## Measure ImportItems and ImportInteractions.
 .PHONY: bench-rank
 bench-rank: venv ## Measure ranking, filters, titles and histories over tens of thousands of films.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m bench.rank $(ARGS)
+
+.PHONY: bench-encode
+bench-encode: venv ## Measure the encoder beside sentence-transformers: speed and quality.
+	@$(BIN)/python -m bench.encode $(ARGS)
+
+.PHONY: bench-start
+bench-start: servers ## Measure a worker's start with 10,000 items.
+	@$(BIN)/python -m localmesh exec --workers 0 -- $(BIN)/python -m bench.start $(ARGS)
+
+.PHONY: plots
+plots: venv ## Draw the latest results of the benchmarks into docs/plots.
+	@$(BIN)/python -m bench.plots $(ARGS)

@@ -10,24 +10,27 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
 import grpc
 
-from demo.data import CATALOG
+from bench.harness.calling import CATALOG, LIMIT, PARENT
 from recmesh.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 from recmesh.recommender.v1 import recommender_service_pb2, recommender_service_pb2_grpc
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
-from recmesh_client import AsyncClient, Targets
+from recmesh_client import AlreadyExists, AsyncClient, Item, Targets
 
 MOST = 1.15
 BLOCKS = 60
 PAIRS = 10
 """Calls of each kind in a block."""
 TIMEOUT_SECONDS = 30.0
-PARENT = f"catalogs/{CATALOG}"
+READ_CATALOG = "bench-sdk"
+"""Of an item that is read: those of `CATALOG` are only in the read model."""
+READ_ITEM = Item("item", "An item to be read", description="A line or two, as such items have.")
 Ask = Callable[[int], Awaitable[object]]
 
 
@@ -69,10 +72,18 @@ class Overhead:
         }
 
 
-async def measure(
-    client: AsyncClient, targets: Targets, ids: Sequence[str], titles: Sequence[str]
-) -> list[Overhead]:
-    """A short call and a long one: reading an item, and a recommendation by title."""
+async def measure(client: AsyncClient, targets: Targets, ids: Sequence[str]) -> list[Overhead]:
+    """A short call and a long one: reading an item, and a recommendation by item.
+
+    Args:
+        client: Signed in; may make catalogs.
+        targets: Where the services are.
+        ids: Items of `CATALOG` to ask for, by turns.
+    """
+    with suppress(AlreadyExists):
+        await client.create_catalog(READ_CATALOG, display_name="Benchmarks of the SDK")
+    with suppress(AlreadyExists):
+        await client.create_item(READ_CATALOG, READ_ITEM)
     metadata = (("authorization", f"Bearer {(await client.token()).access_token}"),)
     async with (
         grpc.aio.insecure_channel(targets.catalog) as catalog,
@@ -82,12 +93,12 @@ async def measure(
         recommendations = recommender_service_pb2_grpc.RecommenderServiceStub(recommender)
 
         def get_item(turn: int) -> Awaitable[object]:
-            name = f"{PARENT}/items/{ids[turn % len(ids)]}"
+            name = f"catalogs/{READ_CATALOG}/items/{READ_ITEM.id}"
             request = catalog_service_pb2.GetItemRequest(name=name)
             return catalogs.GetItem(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
 
         def recommend(turn: int) -> Awaitable[object]:
-            query = Query(title=titles[turn % len(titles)], limit=10)
+            query = Query(item=f"{PARENT}/items/{ids[turn % len(ids)]}", limit=LIMIT)
             request = recommender_service_pb2.RecommendRequest(
                 parent=PARENT,
                 recommendation=Recommendation(query=query),
@@ -97,11 +108,11 @@ async def measure(
 
         return [
             await _compare(
-                "get_item", lambda turn: client.get_item(CATALOG, ids[turn % len(ids)]), get_item
+                "get_item", lambda _: client.get_item(READ_CATALOG, READ_ITEM.id), get_item
             ),
             await _compare(
                 "recommend",
-                lambda turn: client.recommend(CATALOG, title=titles[turn % len(titles)], limit=10),
+                lambda turn: client.recommend(CATALOG, item=ids[turn % len(ids)], limit=LIMIT),
                 recommend,
             ),
         ]

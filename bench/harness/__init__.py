@@ -1,0 +1,1 @@
+"""What benchmarks of whole systems share: processes, load, rounds by turns, statistics, tables and results."""
