@@ -8,6 +8,7 @@ from typing import cast
 import aiormq.abc
 import pytest
 
+from libs.kit.tests.nowhere import Nowhere
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.publisher import Outgoing, Publisher
 from recmesh_kit.wire import Wire, WiredConnection
@@ -16,30 +17,12 @@ LONG_SECONDS = 60.0
 MESSAGE = Outgoing("exchange", "key", b"body")
 
 
-class Transport(asyncio.WriteTransport):
-    """Leads nowhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-
 class Ends:
     """A publisher that nobody confirms to, and what it writes."""
 
     def __init__(self) -> None:
         self.wire = Wire()
-        self.transport = Transport()
+        self.transport = Nowhere()
         self.wire.attach(self.transport)
         loop = asyncio.get_running_loop()
         channel = SimpleNamespace(

@@ -12,24 +12,11 @@ from pamqp.base import Frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
+from libs.kit.tests.nowhere import Nowhere
 from recmesh_kit import frames
 from recmesh_kit.wire import Wire
 
 TAPPED, OTHER = 7, 8
-
-
-class Transport(asyncio.WriteTransport):
-    """Leads nowhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed = False
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Ends:
@@ -37,7 +24,7 @@ class Ends:
 
     def __init__(self) -> None:
         self.wire = Wire()
-        self.transport = Transport()
+        self.transport = Nowhere()
         self.reader, _ = self.wire.attach(self.transport)
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.channel = cast(
