@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 import uvloop
 
+from recmesh_kit import faults
 from recmesh_kit.logging import configure_logging
 from recmesh_kit.migrations import upgrade
 from recmesh_kit.settings import DatabaseSettings, ServiceSettings, load
@@ -45,6 +46,9 @@ def main(
         upgrade(settings.database_url.get_secret_value(), *migrate)
         return
     log.info("starting", settings=settings.redacted())
+    if settings.faults is not None:
+        log.warning("faults may be armed", folder=str(settings.faults))
+        faults.arm(settings.faults)
     uvloop.run(_run(run, settings))
 
 

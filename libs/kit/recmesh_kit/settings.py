@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -103,6 +104,15 @@ class ServiceSettings(EnvironmentSettings):
     probe_interval_seconds: float = Field(
         2, gt=0, description="How often dependencies are asked whether they are there."
     )
+    liveness_seconds: float = Field(
+        60,
+        gt=0,
+        description="How long a process may do nothing of what it is there for, though all that it needs is there, "
+        "until it says that it is not alive.",
+    )
+    faults: Path | None = Field(
+        None, description="A folder whose files make this process fail at named points: for tests."
+    )
 
 
 class DatabaseSettings(EnvironmentSettings):
@@ -122,7 +132,8 @@ class BrokerSettings(EnvironmentSettings):
     """What a process with a message broker reads."""
 
     amqp_url: SecretStr = Field(
-        validation_alias="AMQP_URL", description="`amqp://user:password@host:port/vhost`."
+        validation_alias="AMQP_URL",
+        description="`amqp://user:password@host:port/vhost`; of several nodes, one for each, comma-separated.",
     )
     broker_timeout_seconds: float = Field(
         5, gt=0, description="Limit of connecting and of each operation, publishing among them."

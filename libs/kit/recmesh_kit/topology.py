@@ -61,3 +61,18 @@ class Topology:
 
     exchanges: tuple[Exchange, ...] = ()
     queues: tuple[Queue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a user may do in a virtual host: regular expressions of names, as RabbitMQ takes them.
+
+    Attributes:
+        configure: What it may declare and delete.
+        write: Where it may publish, and which queues it may bind.
+        read: What it may consume, and to which exchanges it may bind.
+    """
+
+    configure: str
+    write: str
+    read: str

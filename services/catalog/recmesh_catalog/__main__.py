@@ -12,11 +12,12 @@ from recmesh_catalog.outbox.outbox import Outbox
 from recmesh_catalog.outbox.relay import Relay
 from recmesh_catalog.servicer import services
 from recmesh_catalog.settings import CatalogSettings
-from recmesh_kit import bootstrap, catalog_events, index_events
+from recmesh_kit import bootstrap
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.health import Health
 from recmesh_kit.identity import Identity
+from recmesh_kit.layout import INDEX_PROGRESS, topology_of
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
@@ -40,8 +41,7 @@ async def run(settings: CatalogSettings) -> None:
         database = await stack.enter_async_context(Database.of(settings, PACKAGE))
         telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, PACKAGE))
-        await broker.declare(catalog_events.TOPOLOGY)
-        await broker.declare(index_events.TOPOLOGY)
+        await broker.declare(topology_of("catalog"))
         auth = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]
         identity = await stack.enter_async_context(
             Identity(settings.auth_target, auth, timeout_seconds=AUTH_SECONDS)
@@ -57,7 +57,7 @@ async def run(settings: CatalogSettings) -> None:
         relay = Relay(database, broker)
         background.loop("relay", relay.send_waiting, RELAY_SECONDS, wake=outbox.wake)
         progress = await broker.consume(
-            index_events.INDEX_PROGRESS.name, Progress(database).handle, prefetch=PREFETCH
+            INDEX_PROGRESS.name, Progress(database).handle, prefetch=PREFETCH
         )
         stack.push_async_callback(progress.drain, DRAIN_SECONDS)
         if telemetry.instruments.recording:

@@ -13,10 +13,10 @@ from recmesh.catalog.v1.catalog_service_pb2 import (
 from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh_catalog.catalogs.progress import VERSION, Progress
 from recmesh_catalog.catalogs.repository import CatalogRepository
-from recmesh_kit import index_events
+from recmesh_kit import layout
 from recmesh_kit.broker import Broker
+from recmesh_kit.proxy import Proxy
 from services.catalog.tests.conftest import ADMIN, ANN, EDITOR, Mesh, Metadata
-from services.catalog.tests.proxy import Proxy
 
 ITEMS = ("a", "b", "c", "d")
 SECONDS = 60
@@ -44,8 +44,8 @@ def broker_at(url: str) -> Broker:
 
 
 async def listen(broker: Broker, mesh: Mesh) -> None:
-    await broker.declare(index_events.TOPOLOGY)
-    queue = index_events.INDEX_PROGRESS.name
+    await broker.declare(layout.topology_of("catalog"))
+    queue = layout.INDEX_PROGRESS.name
     await broker.consume(queue, Progress(mesh.database).handle, prefetch=10)
 
 
@@ -55,8 +55,8 @@ async def note(mesh: Mesh, parent: str, sequence: int, count: int) -> None:
 
 
 async def publish(broker: Broker, parent: str, body: bytes) -> None:
-    key = index_events.routing_key(parent.partition("/")[2])
-    await broker.publish(index_events.RECOMMENDER_EVENTS.name, key, body)
+    key = layout.index_key(parent.partition("/")[2])
+    await broker.publish(layout.RECOMMENDER_EVENTS.name, key, body)
 
 
 async def tell(broker: Broker, parent: str, sequence: int, count: int, version: int = 1) -> None:
@@ -158,13 +158,13 @@ async def test_no_more_than_the_reader_can_see(mesh: Mesh, parent: str) -> None:
 
 
 async def test_broker_that_comes_late(mesh: Mesh, amqp_url: str, parent: str) -> None:
-    proxy = Proxy(amqp_url)
+    proxy = Proxy.to(amqp_url)
     await proxy.open()
     await proxy.close()
     async with broker_at(proxy.url) as late, broker_at(amqp_url) as broker:
         await listen(late, mesh)
         await proxy.open()
-        await broker.declare(index_events.TOPOLOGY)
+        await broker.declare(layout.topology_of("catalog"))
         await tell(broker, parent, 5, 3)
         await until(mesh, parent, 3)
     await proxy.close()

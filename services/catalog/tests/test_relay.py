@@ -8,10 +8,10 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from recmesh.events.v1.catalog_events_pb2 import ItemChange, ItemsChanged
 from recmesh_catalog.outbox.relay import BATCH, Relay
 from recmesh_kit.broker import Broker
-from recmesh_kit.catalog_events import INDEX, TOPOLOGY
+from recmesh_kit.layout import INDEX, topology_of
+from recmesh_kit.proxy import Proxy
 from recmesh_kit.tasks import Background
 from services.catalog.tests.conftest import Mesh
-from services.catalog.tests.proxy import Proxy
 
 NEVER = 3600.0
 
@@ -29,7 +29,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 async def broker(amqp_url: str) -> AsyncIterator[Broker]:
     async with broker_at(amqp_url) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("catalog"))
         yield broker
 
 
@@ -46,7 +46,7 @@ async def index(amqp_url: str, broker: Broker, mesh: Mesh) -> AsyncIterator[Abst
 
 @pytest.fixture
 async def proxy(amqp_url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(amqp_url)
+    proxy = Proxy.to(amqp_url)
     await proxy.open()
     yield proxy
     await proxy.close()
@@ -127,7 +127,7 @@ async def test_changes_wait_for_a_broker_that_comes_late(
 ) -> None:
     await proxy.close()
     async with broker_at(proxy.url) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("catalog"))
         relay = Relay(mesh.database, broker)
         await mesh.create(parent, "alien")
         await relay.send_waiting()
@@ -152,6 +152,6 @@ async def test_message_that_the_broker_does_not_take_stays(
         await mesh.create(parent, "alien")
         await relay.send_waiting()
         assert len(await waiting(mesh)) == 1
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("catalog"))
         await relay.send_waiting()
     assert await waiting(mesh) == []

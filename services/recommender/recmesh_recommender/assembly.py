@@ -9,11 +9,11 @@ from functools import partial
 from types import TracebackType
 
 from recmesh_jobs.states import Lane
-from recmesh_jobs.topology import TOPOLOGY
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.filters import check
 from recmesh_kit.filters.schema import ITEMS
+from recmesh_kit.layout import topology_of
 from recmesh_kit.tasks import Background
 from recmesh_kit.telemetry.telemetry import Telemetry
 from recmesh_recommender.admission import REFRESH_SECONDS, Admission
@@ -101,7 +101,7 @@ class Recommender:
         )
 
     async def __aenter__(self) -> Recommender:
-        await self._broker.declare(TOPOLOGY)
+        await self._broker.declare(topology_of("recommender"))
         await self._broker.reply_queue(Replies(self.room).handle)
         self._background.spawn("dispatch", self._dispatcher.run())
         return self

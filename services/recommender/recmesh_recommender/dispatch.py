@@ -14,11 +14,12 @@ from opentelemetry.trace import SpanKind
 
 from recmesh_jobs import messages
 from recmesh_jobs.job import VERSION, Job
+from recmesh_jobs.lanes import QUEUE_OF
 from recmesh_jobs.states import Lane
-from recmesh_jobs.topology import JOBS, QUEUE_OF, RECOMMENDER_EVENTS
 from recmesh_kit.amqp import REQUEST_ID_HEADER
 from recmesh_kit.broker import Broker, Outgoing
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.layout import JOBS, RECOMMENDER_EVENTS
 from recmesh_kit.tasks import Background
 from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_kit.telemetry.place import Place

@@ -9,9 +9,9 @@ import structlog
 
 from recmesh_jobs import partitions
 from recmesh_jobs.intake import REDISPATCH_SECONDS
+from recmesh_jobs.lanes import QUEUE_OF
 from recmesh_jobs.states import Lane
 from recmesh_jobs.sweep import LIMIT, SweepRepository
-from recmesh_jobs.topology import QUEUE_OF
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable

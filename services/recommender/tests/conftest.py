@@ -18,11 +18,12 @@ from recmesh.recommender.v1 import recommender_service_pb2 as pb
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from recmesh_jobs.lanes import QUEUE_OF
 from recmesh_jobs.models import SCHEMA
-from recmesh_jobs.topology import QUEUE_OF, TOPOLOGY
 from recmesh_kit import testing
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
+from recmesh_kit.layout import topology_of
 from recmesh_kit.migrations import migrate
 from recmesh_kit.tasks import Background
 from recmesh_kit.testing import bearer, fields_of, reason_of, running
@@ -210,7 +211,7 @@ async def _empty(request: pytest.FixtureRequest) -> None:
         await sql(database, f"DELETE FROM recommender.{table}")  # noqa: S608 - a constant
     amqp_url: str = request.getfixturevalue("amqp_url")
     async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("recommender"))
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         for queue in QUEUE_OF.values():

@@ -12,9 +12,9 @@ from recmesh.recommender.v1.recommendation_pb2 import Result
 from recmesh_jobs.job import Ended, Failure
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.messages import Dispatched, Finished, decode_job, encode_finished
-from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT, TOPOLOGY
 from recmesh_kit.broker import Broker, Delivery
 from recmesh_kit.database import Database
+from recmesh_kit.layout import BULK, INTERACTIVE, SUSPECT, topology_of
 
 
 def answer_to(job: Dispatched, items: Sequence[str]) -> bytes:
@@ -88,7 +88,7 @@ async def working(
 ) -> AsyncIterator[Worker]:
     """A worker at work."""
     async with Broker(amqp_url, name="stand-in", timeout_seconds=60) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("recommender"))
         gate = asyncio.Event()
         if not held:
             gate.set()

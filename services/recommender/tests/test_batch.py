@@ -11,9 +11,9 @@ from recmesh.recommender.v1.recommender_service_pb2 import (
     CreateRecommendationRequest,
 )
 from recmesh_jobs.messages import timestamp
-from recmesh_jobs.topology import BULK
 from recmesh_kit import testing
 from recmesh_kit.database import Database
+from recmesh_kit.layout import BULK
 from recmesh_kit.testing import bearer
 from recmesh_recommender.rows import MOST_BYTES
 from services.recommender.tests.conftest import (

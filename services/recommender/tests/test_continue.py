@@ -10,8 +10,8 @@ from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh_jobs.job import Failure
 from recmesh_jobs.shown import pack, unpack
-from recmesh_jobs.topology import BULK, INTERACTIVE
 from recmesh_kit.database import Database
+from recmesh_kit.layout import BULK, INTERACTIVE
 from services.recommender.tests.conftest import (
     BOB,
     EDITOR,

@@ -11,8 +11,8 @@ from google.rpc import error_details_pb2
 
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh_jobs.messages import VERSION_HEADER, decode_job, timestamp
-from recmesh_jobs.topology import INTERACTIVE
 from recmesh_kit.database import Database
+from recmesh_kit.layout import INTERACTIVE
 from recmesh_kit.testing import status_of
 from services.catalog.tests.proxy import Proxy
 from services.recommender.tests.conftest import (

@@ -10,9 +10,9 @@ from recmesh.events.v1.job_events_pb2 import RecommendationsFinished
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh_jobs.intake import REDISPATCH_SECONDS
 from recmesh_jobs.states import Lane
-from recmesh_jobs.topology import INTERACTIVE, RECOMMENDER_EVENTS, SUSPECT, TOPOLOGY
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
+from recmesh_kit.layout import INTERACTIVE, RECOMMENDER_EVENTS, SUSPECT, topology_of
 from recmesh_recommender import dispatch
 from services.catalog.tests.proxy import Proxy
 from services.recommender.tests.conftest import (
@@ -94,7 +94,7 @@ async def test_a_message_that_no_queue_takes_is_sent_again(
             await (await connection.channel()).queue_delete(INTERACTIVE.name)
         job = await replica.create()
         async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
-            await broker.declare(TOPOLOGY)
+            await broker.declare(topology_of("recommender"))
         async with working(database, amqp_url), asyncio.timeout(SOON_SECONDS):
             await until_state(replica, job.name, "SUCCEEDED")
 

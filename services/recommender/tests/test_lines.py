@@ -12,10 +12,10 @@ import pytest
 
 from recmesh_jobs.job import Job
 from recmesh_jobs.states import Lane, State
-from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
 from recmesh_kit.broker import Broker, Outgoing
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.ids import uuid7
+from recmesh_kit.layout import BULK, INTERACTIVE, SUSPECT
 from recmesh_recommender import dispatch
 from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
 from services.recommender.tests.conftest import until

@@ -4,9 +4,9 @@ import aio_pika
 from prometheus_client import CollectorRegistry
 
 from recmesh_jobs.repository import Unfinished
-from recmesh_jobs.topology import BULK, INTERACTIVE, TOPOLOGY
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
+from recmesh_kit.layout import BULK, INTERACTIVE, topology_of
 from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_kit.telemetry.place import Place
 from recmesh_recommender.admission import Admission
@@ -41,7 +41,7 @@ async def test_how_the_queues_stand(database: Database, proxy: Proxy) -> None:
         return found
 
     async with Broker(proxy.url, name="test", timeout_seconds=60) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("recommender"))
         upkeep = Upkeep(
             database, broker, Dispatcher(broker), attempt_limit=5, keep_days=8, metrics=metrics
         )

@@ -6,8 +6,8 @@ from google.rpc import error_details_pb2
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs.job import Failure
-from recmesh_jobs.topology import INTERACTIVE
 from recmesh_kit.database import Database
+from recmesh_kit.layout import INTERACTIVE
 from recmesh_kit.testing import reason_of, status_of
 from recmesh_recommender import service
 from services.catalog.tests.proxy import Proxy

@@ -15,13 +15,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from recmesh.auth.v1 import auth_service_pb2
 from recmesh.catalog.v1 import catalog_service_pb2
 from recmesh_jobs.models import SCHEMA
-from recmesh_jobs.topology import TOPOLOGY
-from recmesh_kit import bootstrap, catalog_events
+from recmesh_kit import bootstrap
 from recmesh_kit.broker import Broker
 from recmesh_kit.channel import connect
 from recmesh_kit.database import Database
 from recmesh_kit.health import Health
 from recmesh_kit.identity import Identity
+from recmesh_kit.layout import topology_of
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
 from recmesh_kit.tasks import Background
@@ -132,8 +132,7 @@ async def run(settings: WorkerSettings) -> None:
             return JobConsumer(batch, answering, read_model, encoder, most_waiting=most_waiting)
 
         background = await stack.enter_async_context(Background())
-        await broker.declare(TOPOLOGY)
-        await broker.declare(catalog_events.TOPOLOGY)
+        await broker.declare(topology_of("worker"))
         catalogs = CatalogItems(channel)
         consuming = Consuming(
             broker,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
-from recmesh_kit import catalog_events
 from recmesh_kit.broker import Broker, Consumer
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.layout import BULK, HISTORY, INDEX, INTERACTIVE, SUSPECT
 from recmesh_worker.consumer import JobConsumer
 from recmesh_worker.historian import Historian
 from recmesh_worker.indexer import Indexer
@@ -65,14 +64,14 @@ class Consuming:
             await self._broker.consume(SUSPECT.name, self._jobs.handle, prefetch=1),
             await self._broker.consume(BULK.name, self._bulk.handle, prefetch=settings.bulk_batch),
             await self._broker.consume(
-                catalog_events.HISTORY.name,
+                HISTORY.name,
                 self._historian.handle,
                 prefetch=settings.history_batch,
             ),
         ]
         self._index_consumers = [
             await self._broker.consume(
-                catalog_events.INDEX.name, self._indexer.handle, prefetch=settings.index_batch
+                INDEX.name, self._indexer.handle, prefetch=settings.index_batch
             )
         ]
 

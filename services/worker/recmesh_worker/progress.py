@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh_jobs import messages
 from recmesh_jobs.index_repository import IndexRepository
-from recmesh_kit import index_events
+from recmesh_kit import layout
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
@@ -83,8 +83,8 @@ class Progress:
             searchable_item_count=told.count,
         )
         await self._broker.publish(
-            index_events.RECOMMENDER_EVENTS.name,
-            index_events.routing_key(catalog),
+            layout.RECOMMENDER_EVENTS.name,
+            layout.index_key(catalog),
             message.SerializeToString(),
             headers={messages.VERSION_HEADER: VERSION},
             persistent=False,

@@ -11,10 +11,10 @@ from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh_jobs import messages
 from recmesh_jobs.job import VERSION
 from recmesh_jobs.messages import Dispatched, Finished
-from recmesh_jobs.topology import RECOMMENDER_EVENTS
 from recmesh_kit import names
 from recmesh_kit.broker import Broker, Outgoing
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.layout import RECOMMENDER_EVENTS
 
 News = tuple[str | None, Dispatched, Finished]
 """Where the reply goes (None: nowhere), the job, and what came of it."""

@@ -32,10 +32,10 @@ from recmesh_jobs.job import Job
 from recmesh_jobs.messages import Finished
 from recmesh_jobs.models import SCHEMA
 from recmesh_jobs.states import Lane
-from recmesh_jobs.topology import TOPOLOGY
 from recmesh_kit.broker import Broker, Delivery
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
+from recmesh_kit.layout import topology_of
 from recmesh_kit.migrations import migrate
 from recmesh_worker.encoder import Encoder
 
@@ -150,7 +150,7 @@ async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def broker(amqp_url: str) -> AsyncIterator[Broker]:
     async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
-        await broker.declare(TOPOLOGY)
+        await broker.declare(topology_of("worker"))
         yield broker
 
 

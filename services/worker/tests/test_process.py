@@ -26,8 +26,7 @@ from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.states import Lane, State
-from recmesh_jobs.topology import BULK, INTERACTIVE, SUSPECT
-from recmesh_kit import catalog_events, index_events
+from recmesh_kit import layout
 from recmesh_kit.broker import Broker
 from recmesh_kit.chain.chain import RpcContext
 from recmesh_kit.context import caller
@@ -84,8 +83,14 @@ async def environment(
     urls: dict[str, str], amqp_url: str, broker: Broker, asking: Asking
 ) -> AsyncIterator[dict[str, str]]:
     """What the process is told. Its queues are empty."""
-    await broker.declare(catalog_events.TOPOLOGY)
-    for queue in (INTERACTIVE, BULK, SUSPECT, catalog_events.INDEX, catalog_events.HISTORY):
+    await broker.declare(layout.topology_of("worker"))
+    for queue in (
+        layout.INTERACTIVE,
+        layout.BULK,
+        layout.SUSPECT,
+        layout.INDEX,
+        layout.HISTORY,
+    ):
         await (await asking.channel.get_queue(queue.name)).purge()
     settings = ServiceSettings(listen="127.0.0.1:0", drain_seconds=1)
     health = Health(())
@@ -114,7 +119,7 @@ async def environment(
 @pytest.fixture
 def jobs(asking: Asking) -> Asking:
     """The recommender's side, with the queue that workers consume."""
-    return replace(asking, queue=INTERACTIVE.name)
+    return replace(asking, queue=layout.INTERACTIVE.name)
 
 
 class Life:
@@ -173,7 +178,7 @@ async def test_from_start_to_stop(
         items = [indexed(catalog, name, vector=None) for name in ("alien", "heat")]
         await IndexRepository(session, encoder.id).upsert(catalog, items)
     fresh = f"{catalog}-fresh"
-    exchange = await jobs.channel.get_exchange(catalog_events.CATALOG_EVENTS.name)
+    exchange = await jobs.channel.get_exchange(layout.CATALOG_EVENTS.name)
     await exchange.publish(_message(fresh, list(FILMS)), f"item.{fresh}")
     _, liked = written(
         fresh,
@@ -181,11 +186,13 @@ async def test_from_start_to_stop(
     )
     await exchange.publish(aio_pika.Message(liked), f"interaction.{fresh}")
     progress = await jobs.channel.declare_queue(f"progress-{fresh}", durable=True)
-    await progress.bind(index_events.RECOMMENDER_EVENTS.name, index_events.routing_key(fresh))
+    await progress.bind(layout.RECOMMENDER_EVENTS.name, layout.index_key(fresh))
     # They wait when it starts, the text before the title.
     text = await jobs.ask(catalog, Query(text="a monster hunts a crew"))
     title = await jobs.ask(catalog, Query(title="alien"))
-    bulk = await replace(jobs, queue=BULK.name).ask(catalog, Query(title="heat"), lane=Lane.BULK)
+    bulk = await replace(jobs, queue=layout.BULK.name).ask(
+        catalog, Query(title="heat"), lane=Lane.BULK
+    )
     async with living(environment, tmp_path / "log") as life:
         await life.until_serving()
         await life.until_serving("text")

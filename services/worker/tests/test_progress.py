@@ -5,7 +5,7 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from recmesh.events.v1.job_events_pb2 import IndexAdvanced
 from recmesh_jobs.index_repository import IndexRepository
-from recmesh_kit import index_events
+from recmesh_kit import layout
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
@@ -41,9 +41,9 @@ class Listener:
 async def listener(
     channel: AbstractChannel, broker: Broker, catalog: str
 ) -> AsyncIterator[Listener]:
-    await broker.declare(index_events.TOPOLOGY)
+    await broker.declare(layout.topology_of("worker"))
     queue = await channel.declare_queue(f"progress-{uuid7().hex}", durable=True)
-    await queue.bind(index_events.RECOMMENDER_EVENTS.name, index_events.routing_key(catalog))
+    await queue.bind(layout.RECOMMENDER_EVENTS.name, layout.index_key(catalog))
     yield Listener(queue)
     await queue.delete(if_unused=False, if_empty=False)
 

@@ -8,9 +8,9 @@ from recmesh_catalog.outbox.events import VERSION
 from recmesh_catalog.outbox.repository import OutboxRepository, Waiting
 from recmesh_kit.amqp import REQUEST_ID_HEADER
 from recmesh_kit.broker import Broker
-from recmesh_kit.catalog_events import CATALOG_EVENTS
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.layout import CATALOG_EVENTS
 from recmesh_kit.publisher import Outgoing
 
 log = structlog.get_logger()

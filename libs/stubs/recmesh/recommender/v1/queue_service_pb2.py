@@ -30,7 +30,7 @@ from recmesh.common.v1 import constraint_pb2 as recmesh_dot_common_dot_v1_dot_co
 from recmesh.recommender.v1 import recommendation_pb2 as recmesh_dot_recommender_dot_v1_dot_recommendation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*recmesh/recommender/v1/queue_service.proto\x12\x16recmesh.recommender.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%recmesh/common/v1/authorization.proto\x1a\"recmesh/common/v1/constraint.proto\x1a+recmesh/recommender/v1/recommendation.proto\"\x16\n\x14GetQueueStatsRequest\"\xa4\x02\n\nQueueStats\x12\x38\n\x06queues\x18\x01 \x03(\x0b\x32(.recmesh.recommender.v1.QueueStats.Queue\x12\x18\n\x10unfinished_count\x18\x02 \x01(\x03\x12\x17\n\x0f\x61\x64mission_limit\x18\x03 \x01(\x03\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x03\x1a\x8d\x01\n\x05Queue\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bready_count\x18\x02 \x01(\x03\x12\x1c\n\x14unacknowledged_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x63onsumer_count\x18\x04 \x01(\x05\x12-\n\noldest_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xaf\x01\n\nDeadLetter\x12>\n\x0erecommendation\x18\x01 \x01(\x0b\x32&.recmesh.recommender.v1.Recommendation\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0credrive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x16ListDeadLettersRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xb2\xbb\x18\x19\x62\x17recmesh.catalog/Catalog\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xb2\xbb\x18\tA\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xbb\x18\x03\x30\x80\x08\"l\n\x17ListDeadLettersResponse\x12\x38\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\".recmesh.recommender.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x19RedriveDeadLettersRequest\x12:\n\x05names\x18\x01 \x03(\tB+\xb2\xbb\x18\'X\xe8\x07\x62\"recmesh.recommender/Recommendation\x12\x17\n\x06\x66ilter\x18\x02 \x01(\tB\x07\xb2\xbb\x18\x03\x30\x80 \x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"4\n\x1aRedriveDeadLettersResponse\x12\x16\n\x0eredriven_count\x18\x01 \x01(\x03\x32\xd7\x03\n\x0cQueueService\x12\x85\x01\n\rGetQueueStats\x12,.recmesh.recommender.v1.GetQueueStatsRequest\x1a\".recmesh.recommender.v1.QueueStats\"\"\x90\x02\x01\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/queues:stats\x12\x95\x01\n\x0fListDeadLetters\x12..recmesh.recommender.v1.ListDeadLettersRequest\x1a/.recmesh.recommender.v1.ListDeadLettersResponse\"!\x90\x02\x01\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/deadLetters\x12\xa6\x01\n\x12RedriveDeadLetters\x12\x31.recmesh.recommender.v1.RedriveDeadLettersRequest\x1a\x32.recmesh.recommender.v1.RedriveDeadLettersResponse\")\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/deadLetters:redrive:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*recmesh/recommender/v1/queue_service.proto\x12\x16recmesh.recommender.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%recmesh/common/v1/authorization.proto\x1a\"recmesh/common/v1/constraint.proto\x1a+recmesh/recommender/v1/recommendation.proto\"\x16\n\x14GetQueueStatsRequest\"\xbe\x02\n\nQueueStats\x12\x38\n\x06queues\x18\x01 \x03(\x0b\x32(.recmesh.recommender.v1.QueueStats.Queue\x12\x18\n\x10unfinished_count\x18\x02 \x01(\x03\x12\x17\n\x0f\x61\x64mission_limit\x18\x03 \x01(\x03\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x03\x12\x18\n\x10\x62roker_reachable\x18\x05 \x01(\x08\x1a\x8d\x01\n\x05Queue\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bready_count\x18\x02 \x01(\x03\x12\x1c\n\x14unacknowledged_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x63onsumer_count\x18\x04 \x01(\x05\x12-\n\noldest_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xaf\x01\n\nDeadLetter\x12>\n\x0erecommendation\x18\x01 \x01(\x0b\x32&.recmesh.recommender.v1.Recommendation\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0credrive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x16ListDeadLettersRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xb2\xbb\x18\x19\x62\x17recmesh.catalog/Catalog\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xb2\xbb\x18\tA\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xb2\xbb\x18\x03\x30\x80\x08\"l\n\x17ListDeadLettersResponse\x12\x38\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\".recmesh.recommender.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x19RedriveDeadLettersRequest\x12:\n\x05names\x18\x01 \x03(\tB+\xb2\xbb\x18\'X\xe8\x07\x62\"recmesh.recommender/Recommendation\x12\x17\n\x06\x66ilter\x18\x02 \x01(\tB\x07\xb2\xbb\x18\x03\x30\x80 \x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"4\n\x1aRedriveDeadLettersResponse\x12\x16\n\x0eredriven_count\x18\x01 \x01(\x03\x32\xd7\x03\n\x0cQueueService\x12\x85\x01\n\rGetQueueStats\x12,.recmesh.recommender.v1.GetQueueStatsRequest\x1a\".recmesh.recommender.v1.QueueStats\"\"\x90\x02\x01\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/queues:stats\x12\x95\x01\n\x0fListDeadLetters\x12..recmesh.recommender.v1.ListDeadLettersRequest\x1a/.recmesh.recommender.v1.ListDeadLettersResponse\"!\x90\x02\x01\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/deadLetters\x12\xa6\x01\n\x12RedriveDeadLetters\x12\x31.recmesh.recommender.v1.RedriveDeadLettersRequest\x1a\x32.recmesh.recommender.v1.RedriveDeadLettersResponse\")\xaa\xbb\x18\x03\x12\x01\x04\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/deadLetters:redrive:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,19 +56,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETQUEUESTATSREQUEST']._serialized_start=285
   _globals['_GETQUEUESTATSREQUEST']._serialized_end=307
   _globals['_QUEUESTATS']._serialized_start=310
-  _globals['_QUEUESTATS']._serialized_end=602
-  _globals['_QUEUESTATS_QUEUE']._serialized_start=461
-  _globals['_QUEUESTATS_QUEUE']._serialized_end=602
-  _globals['_DEADLETTER']._serialized_start=605
-  _globals['_DEADLETTER']._serialized_end=780
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=783
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=917
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=919
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1027
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1030
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1159
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1161
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1213
-  _globals['_QUEUESERVICE']._serialized_start=1216
-  _globals['_QUEUESERVICE']._serialized_end=1687
+  _globals['_QUEUESTATS']._serialized_end=628
+  _globals['_QUEUESTATS_QUEUE']._serialized_start=487
+  _globals['_QUEUESTATS_QUEUE']._serialized_end=628
+  _globals['_DEADLETTER']._serialized_start=631
+  _globals['_DEADLETTER']._serialized_end=806
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=809
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=943
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=945
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1053
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1056
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1185
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1187
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1239
+  _globals['_QUEUESERVICE']._serialized_start=1242
+  _globals['_QUEUESERVICE']._serialized_end=1713
 # @@protoc_insertion_point(module_scope)

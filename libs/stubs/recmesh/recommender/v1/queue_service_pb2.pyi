@@ -56,16 +56,18 @@ class QueueStats(_message.Message):
         CONSUMER_COUNT_FIELD_NUMBER: _builtins.int
         OLDEST_AGE_FIELD_NUMBER: _builtins.int
         id: _builtins.str
-        """"interactive", "bulk", "suspect", "index" or "training"."""
+        """"interactive", "bulk", "suspect", "index", "history", "training", or a delay: "delay.1s", "delay.10s", "delay.60s"."""
         ready_count: _builtins.int
-        """Messages that wait for a worker."""
+        """Messages that wait for a worker; in a delay, for their time. 0 while the broker is away."""
         unacknowledged_count: _builtins.int
-        """Messages that a worker has in hand."""
+        """Jobs of this queue that a worker has in hand. 0 for queues of other than jobs."""
         consumer_count: _builtins.int
-        """Workers that consume it."""
+        """Workers that consume it. 0 while the broker is away."""
         @_builtins.property
         def oldest_age(self) -> _duration_pb2.Duration:
-            """How long the oldest unfinished job of this queue has been waiting."""
+            """How long the oldest unfinished job of this queue has been waiting. Not set when there is none, and for queues of
+            other than jobs.
+            """
 
         def __init__(
             self,
@@ -86,12 +88,15 @@ class QueueStats(_message.Message):
     UNFINISHED_COUNT_FIELD_NUMBER: _builtins.int
     ADMISSION_LIMIT_FIELD_NUMBER: _builtins.int
     DEAD_LETTER_COUNT_FIELD_NUMBER: _builtins.int
+    BROKER_REACHABLE_FIELD_NUMBER: _builtins.int
     unfinished_count: _builtins.int
     """Jobs that have not ended."""
     admission_limit: _builtins.int
     """How many unfinished jobs are admitted."""
     dead_letter_count: _builtins.int
     """Jobs that were given up and not put back."""
+    broker_reachable: _builtins.bool
+    """False: the broker is away, and the figures that it knows are missing."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueStats.Queue]:
         """One entry for each queue."""
@@ -103,10 +108,11 @@ class QueueStats(_message.Message):
         unfinished_count: _builtins.int = ...,
         admission_limit: _builtins.int = ...,
         dead_letter_count: _builtins.int = ...,
+        broker_reachable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_limit", b"admission_limit", "dead_letter_count", b"dead_letter_count", "queues", b"queues", "unfinished_count", b"unfinished_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_limit", b"admission_limit", "broker_reachable", b"broker_reachable", "dead_letter_count", b"dead_letter_count", "queues", b"queues", "unfinished_count", b"unfinished_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

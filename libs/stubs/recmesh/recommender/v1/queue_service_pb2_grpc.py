@@ -66,7 +66,8 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeadLetters(self, request, context):
-        """Lists the jobs that were given up, the newest first.
+        """Lists the jobs that were given up, the newest first. Each stands here for as long as its recommendation is kept, those
+        that were put back included.
 
         Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment; INVALID_ARGUMENT
         (INVALID_PAGE_TOKEN).
@@ -76,9 +77,10 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedriveDeadLetters(self, request, context):
-        """Puts given-up jobs into the queue again, with their attempts counted from 0. With `dry_run` it only says how many.
+        """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
+        was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
 
-        Errors: NOT_FOUND for a name that is no dead letter; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
+        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
         of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

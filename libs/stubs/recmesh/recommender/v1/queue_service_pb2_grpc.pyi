@@ -39,15 +39,17 @@ class QueueServiceStub:
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
     """
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListDeadLettersRequest, _queue_service_pb2.ListDeadLettersResponse]
-    """Lists the jobs that were given up, the newest first.
+    """Lists the jobs that were given up, the newest first. Each stands here for as long as its recommendation is kept, those
+    that were put back included.
 
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment; INVALID_ARGUMENT
     (INVALID_PAGE_TOKEN).
     """
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]
-    """Puts given-up jobs into the queue again, with their attempts counted from 0. With `dry_run` it only says how many.
+    """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
+    was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
 
-    Errors: NOT_FOUND for a name that is no dead letter; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
+    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
     of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
     """
 
@@ -62,15 +64,17 @@ class QueueServiceAsyncStub(QueueServiceStub):
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
     """
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListDeadLettersRequest, _queue_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
-    """Lists the jobs that were given up, the newest first.
+    """Lists the jobs that were given up, the newest first. Each stands here for as long as its recommendation is kept, those
+    that were put back included.
 
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment; INVALID_ARGUMENT
     (INVALID_PAGE_TOKEN).
     """
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
-    """Puts given-up jobs into the queue again, with their attempts counted from 0. With `dry_run` it only says how many.
+    """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
+    was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
 
-    Errors: NOT_FOUND for a name that is no dead letter; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
+    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
     of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
     """
 
@@ -92,7 +96,8 @@ class QueueServiceServicer:
         request: _queue_service_pb2.ListDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_queue_service_pb2.ListDeadLettersResponse]]:
-        """Lists the jobs that were given up, the newest first.
+        """Lists the jobs that were given up, the newest first. Each stands here for as long as its recommendation is kept, those
+        that were put back included.
 
         Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment; INVALID_ARGUMENT
         (INVALID_PAGE_TOKEN).
@@ -103,9 +108,10 @@ class QueueServiceServicer:
         request: _queue_service_pb2.RedriveDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_queue_service_pb2.RedriveDeadLettersResponse]]:
-        """Puts given-up jobs into the queue again, with their attempts counted from 0. With `dry_run` it only says how many.
+        """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
+        was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
 
-        Errors: NOT_FOUND for a name that is no dead letter; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
+        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
         of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
         """
 
