@@ -12,17 +12,19 @@ from aio_pika.exceptions import (
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
 )
+from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ChannelAccessRefused
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
-from recmesh_kit.errors import Unavailable
+from recmesh_kit.errors import CannotStart, Unavailable
+from recmesh_kit.tasks import is_cancelled
 from recmesh_kit.topology import Topology
 
 REQUEST_ID_HEADER = "x-request-id"
 _CLOSE_SECONDS = 2.0
 
 
-class TopologyError(Exception):
+class TopologyError(CannotStart):
     """The broker has something else under a name, or this user may not declare it. The text says what to do."""
 
 
@@ -41,9 +43,8 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
         # When a connection closes, aiormq ends what waits for it with this error too.
-        if task is None or task.cancelling():
+        if is_cancelled():
             raise
         raise unavailable(f"The broker went away: {what}.") from error
     except CONNECTION_EXCEPTIONS as error:
@@ -64,7 +65,9 @@ async def open_channel(
         await close_quietly(channel)
 
 
-async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
+async def close_quietly(
+    closable: AbstractChannel | AbstractConnection | UnderlayChannel,
+) -> None:
     """Closes a channel or connection that may be gone already."""
     with suppress(Unavailable), translated("closing"):
         async with asyncio.timeout(_CLOSE_SECONDS):

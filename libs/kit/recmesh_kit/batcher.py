@@ -13,6 +13,10 @@ from typing import Generic, TypeVar
 
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_kit.errors import Exhausted, Unavailable
+from recmesh_kit.tasks import is_cancelled
+
+_LONG_SECONDS = 1.0
+"""What is away for a batch that failed sooner costs the next ones little to find out themselves."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,7 +28,9 @@ class Batcher(Generic[T, R]):
     Args:
         name: For messages and task names.
         run: Does the work of a batch. Answers one result an item, in order; a result that is an exception is raised
-            to whoever submitted that item. When it raises itself, all of the batch fail with that.
+            to whoever submitted that item. When it raises itself, all of the batch fail with that; and when it raises
+            `Unavailable` after a while, so do those who have waited since before it began: they were not tried, and
+            each batch would take as long again.
         max_batch: Most items in a batch.
         max_waiting: Most items that wait to be taken into a batch.
         workers: Most batches that run at once.
@@ -48,6 +54,7 @@ class Batcher(Generic[T, R]):
         self._workers = workers
         self._gather_seconds = gather_seconds
         self._taken_at = -math.inf
+        self._submitted = 0
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -71,7 +78,7 @@ class Batcher(Generic[T, R]):
 
         Raises:
             Exhausted: As many items wait as may.
-            Unavailable: The batcher is closed.
+            Unavailable: The batcher is closed, or what it needs is away.
         """
         if self._closed:
             raise Unavailable("The server is stopping.", reason=reasons.ERROR_REASON_SHUTTING_DOWN)
@@ -79,6 +86,7 @@ class Batcher(Generic[T, R]):
             raise Exhausted(f"Too much is waiting ({self._name}). Repeat the call a little later.")
         result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, result))
+        self._submitted += 1
         if len(self._running) < self._workers:
             # In a context of its own: a batch is nobody's request.
             self._running.add(
@@ -109,6 +117,7 @@ class Batcher(Generic[T, R]):
             self._running.discard(task)
 
     async def _run_one(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        began, submitted = time.monotonic(), self._submitted
         try:
             results = await self._run([item for item, _ in batch])
             for (_, future), result in zip(batch, results, strict=True):
@@ -116,10 +125,23 @@ class Batcher(Generic[T, R]):
         except Exception as error:
             for _, future in batch:
                 _settle(future, error)
-        except BaseException:
+            if isinstance(error, Unavailable) and time.monotonic() - began >= _LONG_SECONDS:
+                self._fail_waiting(submitted, error)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                for _, future in batch:
+                    future.cancel()
+                raise
+            broken_off = Unavailable("What this needs went away. Repeat the call a little later.")
+            broken_off.__cause__ = error
             for _, future in batch:
-                future.cancel()
-            raise
+                _settle(future, broken_off)
+
+    def _fail_waiting(self, submitted: int, error: Unavailable) -> None:
+        """Fails those of the first `submitted` items ever that wait still."""
+        for _ in range(len(self._waiting) - (self._submitted - submitted)):
+            _, future = self._waiting.popleft()
+            _settle(future, error)
 
     def _are_coming(self) -> bool:
         """Whether, at the rate at which others have come beside the first since the last batch, another one comes

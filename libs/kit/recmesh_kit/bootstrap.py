@@ -10,10 +10,10 @@ import structlog
 import uvloop
 
 from recmesh_kit import faults
+from recmesh_kit.errors import CannotStart
 from recmesh_kit.logging import configure_logging
 from recmesh_kit.migrations import upgrade
 from recmesh_kit.settings import DatabaseSettings, ServiceSettings, load
-from recmesh_kit.telemetry.errors import MetricsUnavailable
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -55,5 +55,6 @@ def main(
 async def _run(run: Callable[[S], Awaitable[None]], settings: S) -> None:
     try:
         await run(settings)
-    except MetricsUnavailable as error:
+    except CannotStart as error:
+        log.error("cannot start", error=str(error))  # noqa: TRY400 - no stack is needed
         sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""RabbitMQ: one connection a process that comes back by itself, confirmed publishing, consumers that drain."""
+"""RabbitMQ: connections that come back by themselves, confirmed publishing, consumers that drain."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from recmesh_kit.amqp import TopologyError, translated
 from recmesh_kit.consumer import Consumer, Handler, Source
 from recmesh_kit.delivery import Delivery
 from recmesh_kit.errors import Unavailable
-from recmesh_kit.link import Link, UnsupportedBroker
-from recmesh_kit.publisher import Outgoing, Publisher, Unroutable
+from recmesh_kit.link import FIRST_PAUSE_SECONDS, Link, UnsupportedBroker
+from recmesh_kit.publisher import Outgoing, Publisher, Refused, Unroutable
 from recmesh_kit.settings import BrokerSettings
 from recmesh_kit.tasks import Background
 from recmesh_kit.topology import Topology
@@ -31,12 +31,17 @@ __all__ = [
     "Depth",
     "Handler",
     "Outgoing",
+    "Refused",
     "TopologyError",
     "Unroutable",
     "UnsupportedBroker",
 ]
 
 _REPLY_PREFETCH = 256
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of messages that are being published: while the broker is slow or blocked, callers go on."""
+_MESSAGE_BYTES = 1024
+"""What a message takes beside its body, roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,26 @@ class Depth:
 
 
 class Broker:
-    """A connection that is kept up in the background, with bounded, spread pauses between attempts.
+    """The connections of a process, kept up in the background, with bounded, spread pauses between attempts.
 
     The whole is used as an async context manager. Entering it waits for the first attempt, at most `timeout_seconds`,
     and goes on without the broker if that fails.
 
     Args:
-        url: `amqp://user:password@host:port/vhost`.
-        name: How the server lists the connection.
+        urls: `amqp://user:password@host:port/vhost`, or several of them, comma-separated: nodes of one cluster. When
+            one is lost, another takes its place.
+        name: How the server lists the connections.
         timeout_seconds: Limit of connecting and of each operation.
+
+    Raises:
+        BadUrl: One of the URLs is none.
     """
 
-    def __init__(self, url: str, *, name: str, timeout_seconds: float) -> None:
+    def __init__(self, urls: str, *, name: str, timeout_seconds: float) -> None:
         self._name = name
         self._timeout = timeout_seconds
-        self._link = Link(url, name=name, timeout_seconds=timeout_seconds)
+        self._link = Link(urls, name=name, timeout_seconds=timeout_seconds)
+        self._bytes = 0
         self._background = Background()
         self._consumers: list[Consumer] = []
         self._replies: Consumer | None = None
@@ -89,7 +99,8 @@ class Broker:
         Raises:
             UnsupportedBroker: RabbitMQ is older than 3.10, or newer than 4.x.
         """
-        self._background.spawn("broker", self._link.keep())
+        # It never ends; if it did, by a defect, it would be begun anew.
+        self._background.loop("broker", self._link.keep, FIRST_PAUSE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 await self._link.tried.wait()
@@ -108,29 +119,36 @@ class Broker:
 
     async def aclose(self) -> None:
         """Cuts off what consumers have in hand (drain them before) and closes the connection."""
-        for consumer in reversed(self._consumers):
-            await consumer.drain(0)
+        await asyncio.gather(*(consumer.drain(0) for consumer in self._consumers))
         await self._background.aclose()
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""
-        return self._link.connection is not None
+        return self._link.connections is not None
+
+    def stalled(self) -> float:
+        """Seconds for which a consumer, of the one for which it is longest, has not been consuming though the broker
+        can be reached: to be watched by `Health.watch_liveness`. 0 while there is none, or the broker is away.
+        """
+        reached = self._link.reached_at
+        if reached is None:
+            return 0.0
+        idle = [since for one in self._consumers if (since := one.idle_since) is not None]
+        if not idle:
+            return 0.0
+        return asyncio.get_running_loop().time() - max(reached, min(idle))
+
+    @property
+    def channels(self) -> int:
+        """Channels that are open."""
+        both = self._link.connections
+        return 0 if both is None else both.taking.open_channels + both.giving.open_channels
 
     @property
     def reply_to(self) -> str | None:
         """The name of the reply queue of this moment; None while there is none."""
         return None if self._replies is None else self._replies.queue
-
-    async def ping(self) -> None:
-        """Asks the broker for a sign of life.
-
-        Raises:
-            Unavailable: There is none.
-        """
-        with translated("ping"):
-            async with amqp.open_channel(self._link.live(), self._timeout):
-                return
 
     async def depths(self, *queues: str) -> dict[str, Depth]:
         """How queues stand, by name.
@@ -140,7 +158,7 @@ class Broker:
         """
         found = {}
         with translated("looking at queues"):
-            async with amqp.open_channel(self._link.live(), self._timeout) as channel:
+            async with amqp.open_channel(self._link.live().taking, self._timeout) as channel:
                 for name in queues:
                     declared = await channel.declare_queue(
                         name, passive=True, timeout=self._timeout
@@ -215,10 +233,23 @@ class Broker:
             For each message, in order, None or what `publish` would raise.
 
         Raises:
-            Unavailable: The broker is away: it has none of them.
+            Unavailable: The broker is away, or so much is being published that this would be too much: it has none of
+                them.
         """
         if not messages:
             return []
+        size = sum(len(message.body) + _MESSAGE_BYTES for message in messages)
+        if self._bytes and self._bytes + size > _MOST_BYTES:
+            raise amqp.unavailable("The broker is slow, and too many messages wait for it.")
+        self._bytes += size
+        try:
+            return await self._publish(messages, confirm)
+        finally:
+            self._bytes -= size
+
+    async def _publish(
+        self, messages: Sequence[Outgoing], confirm: bool
+    ) -> list[Unavailable | None]:
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         if request_id is not None:
             inherited = {amqp.REQUEST_ID_HEADER: str(request_id)}
@@ -227,7 +258,7 @@ class Broker:
             ]
         with translated("publishing"):
             async with asyncio.timeout(self._timeout):
-                publisher = await self._publisher(self._link.live(), confirm)
+                publisher = await self._publisher(self._link.live().giving, confirm)
         return await publisher.publish(messages, self._timeout)
 
     async def consume(
@@ -305,13 +336,16 @@ class Broker:
         assert connection.transport is not None
         await connection.transport.ready()
         publisher = self._publishers.get(confirm)
-        if publisher is not None and not publisher.closed:
+        if publisher is not None and not publisher.closed and not publisher.worn:
             return publisher
         async with self._opening:
             publisher = self._publishers.get(confirm)
-            if publisher is None or publisher.closed:
+            if publisher is None or publisher.closed or publisher.worn:
                 channel = connection.channel(publisher_confirms=confirm)
                 await channel.initialize()
+                if publisher is not None and not publisher.closed:
+                    # What is in flight there is waited for.
+                    self._background.spawn("retire publisher", publisher.retire())
                 publisher = Publisher(
                     connection, await channel.get_underlay_channel(), confirms=confirm
                 )

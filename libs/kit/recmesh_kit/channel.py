@@ -87,18 +87,19 @@ def connect(
     timeout_seconds: float,
     credentials: ServiceCredentials | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to a service, for unary calls: a stream would go out without deadline, request id and token. Connects
-    at the first call.
+    """A channel to a service, for unary calls and for streams of answers: what streams requests would go out without
+    deadline, request id and token. Connects at the first call.
 
     Args:
         target: `host:port`; every address that DNS gives for the host takes its turn.
         services: What will be called. Methods that the contract marks as free of side effects or idempotent are
             retried on UNAVAILABLE; others never are.
-        timeout_seconds: Deadline of a call, or less when the call in hand has less left. When nothing is left no call
-            is made: it ends with `errors.DeadlineExceeded`.
+        timeout_seconds: Deadline of a call that does not say, or less when the call in hand has less left. When nothing
+            is left no call is made: it ends with `errors.DeadlineExceeded`.
         credentials: Signs the calls; None for public methods.
     """
     address = target if "://" in target else f"dns:///{target}"
+    outgoing = _Outgoing(timeout_seconds, credentials)
     return grpc.aio.insecure_channel(
         address,
         options=[
@@ -110,7 +111,7 @@ def connect(
             # What the service may send is limited by the service.
             ("grpc.max_receive_message_length", -1),
         ],
-        interceptors=[_Outgoing(timeout_seconds, credentials)],
+        interceptors=[_OutgoingCall(outgoing), _OutgoingStream(outgoing)],
     )
 
 
@@ -135,16 +136,15 @@ def service_config(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
     return config
 
 
-class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
+class _Outgoing:
     """Adds deadline, request id and token to each call."""
 
     def __init__(self, timeout: float, credentials: ServiceCredentials | None) -> None:
         self._timeout = timeout
         self._credentials = credentials
 
-    async def intercept_unary_unary(
-        self, continuation: Callable[[Details, Any], Any], details: Details, request: Any
-    ) -> Any:
+    async def details(self, details: Details) -> Details:
+        """The same, with what is added."""
         metadata = list(details.metadata or ())
         request_id = get_contextvars().get("request_id")
         if request_id:
@@ -160,16 +160,36 @@ class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
             timeout = min(timeout, left - ANSWER_SECONDS)
             if timeout <= 0:
                 raise DeadlineExceeded("The call took longer than its deadline allows.")
-        return await continuation(
-            Details(
-                method=details.method,
-                timeout=timeout,
-                metadata=grpc.aio.Metadata(*metadata),
-                credentials=details.credentials,
-                wait_for_ready=details.wait_for_ready,
-            ),
-            request,
+        return Details(
+            method=details.method,
+            timeout=timeout,
+            metadata=grpc.aio.Metadata(*metadata),
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
         )
+
+
+# Two, because grpc takes an interceptor for calls of one kind.
+
+
+class _OutgoingCall(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[[Details, Any], Any], details: Details, request: Any
+    ) -> Any:
+        return await continuation(await self._outgoing.details(details), request)
+
+
+class _OutgoingStream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[[Details, Any], Any], details: Details, request: Any
+    ) -> Any:
+        return await continuation(await self._outgoing.details(details), request)
 
 
 @asynccontextmanager

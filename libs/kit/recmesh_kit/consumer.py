@@ -16,16 +16,16 @@ from aio_pika.abc import AbstractChannel
 from recmesh_kit.amqp import open_channel, translated
 from recmesh_kit.delivery import Delivery, Settling
 from recmesh_kit.errors import Unavailable
-from recmesh_kit.tasks import backoff
+from recmesh_kit.link import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STEADY_SECONDS
+from recmesh_kit.tasks import Comeback, is_cancelled
 from recmesh_kit.wire import WiredConnection
 
 log = structlog.get_logger()
 
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
 _AFTER_FAILURE_SECONDS = 1.0
 """How long a batch rests before it is returned, so that a message that always fails does not spin."""
-
+_CANCEL_SECONDS = 1.0
+"""The least time that the broker has to say that it sends nothing more, and a batch that is cut off to end."""
 
 Handler = Callable[[list[Delivery]], Awaitable[None]]
 """Takes a batch and settles each delivery. When it raises, what it has not settled goes back to the queue."""
@@ -79,6 +79,8 @@ class Consumer:
         self._settling: Settling | None = None
         self._queue: str | None = None
         self._tag = ""
+        self._comeback = Comeback(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STEADY_SECONDS)
+        self._idle_since: float | None = self._loop.time()
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -92,6 +94,11 @@ class Consumer:
         """The queue that is consumed now; None while there is none."""
         return None if self._channel is None or self._channel.is_closed else self._queue
 
+    @property
+    def idle_since(self) -> float | None:
+        """Since when, by the loop's clock, the broker gives it nothing; None while it does, and once it is drained."""
+        return None if self._draining.is_set() else self._idle_since
+
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - what it is about
         """Takes no more messages, returns those that are not in hand, and lets the batches in hand end.
 
@@ -100,39 +107,50 @@ class Consumer:
                 queue.
         """
         self._draining.set()
-        channel = self._channel
-        if channel is not None and not channel.is_closed:
-            with suppress(Unavailable), translated("cancelling a consumer"):
-                await channel.basic_cancel(self._tag, timeout=self._timeout)
+        began = self._loop.time()
+        await self._cancel(max(_CANCEL_SECONDS, min(timeout, self._timeout)))
         while self._waiting:
             await self._waiting.popleft().nack(requeue=True)
         if self._hands:
-            await asyncio.wait(self._hands, timeout=timeout)
-        if left := list(self._hands):
-            log.warning("batches cut off", queue=self._name, batches=len(left))
-            for hand in left:
+            left = max(0.0, began + timeout - self._loop.time())
+            await asyncio.wait(self._hands, timeout=left)
+        if cut := list(self._hands):
+            log.warning("batches cut off", queue=self._name, batches=len(cut))
+            for hand in cut:
                 hand.cancel()
-            await asyncio.wait(left)
+            await asyncio.wait(cut, timeout=_CANCEL_SECONDS)
         if self._settling is not None:
             self._settling.flush()
         self._ended.set()
 
+    async def _cancel(self, seconds: float) -> None:
+        """Has the broker send nothing more."""
+        channel, settling = self._channel, self._settling
+        if channel is None or channel.is_closed or settling is None:
+            return
+        try:
+            with translated("cancelling a consumer"):
+                await channel.basic_cancel(self._tag, timeout=seconds)
+        except Unavailable as error:
+            # aiormq then closes the channel. The broker gives out again what is in hand; nothing may be written there.
+            log.warning("consumer not cancelled", queue=self._name, cause=repr(error.__cause__))
+            settling.leave()
+
     async def run(self) -> None:
-        """Consumes until it is drained."""
-        failures = 0
+        """Consumes until it is drained; whatever else ends it, it begins again."""
         while not self._draining.is_set():
-            connection = await self._connection()
             try:
+                connection = await self._connection()
                 with translated(f"consuming {self._name}"):
                     await self._consume(connection)
-                failures = 0
             except Unavailable as error:
-                failures += 1
                 log.warning("consuming failed", queue=self._name, cause=repr(error.__cause__))
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                    raise
+                log.exception("consuming failed", queue=self._name)
             if not self._draining.is_set():
-                await asyncio.sleep(
-                    backoff(max(failures, 1), _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-                )
+                await asyncio.sleep(self._comeback.pause())
 
     async def _consume(self, connection: WiredConnection) -> None:
         """Consumes until the channel closes, the broker takes the queue away, or it is drained."""
@@ -143,22 +161,30 @@ class Consumer:
             raw.on_consumer_cancel_callbacks.add(lambda _: over.set())
             self._settling = Settling(connection.wire, raw)
             connection.wire.tap(raw, partial(self._on_message, self._settling))
-            async with asyncio.timeout(self._timeout):
-                queue = await self._source(channel)
-                await channel.set_qos(prefetch_count=self._prefetch)
-                if self._draining.is_set():
-                    # Nobody would cancel it: what it got would go to and fro until the last batch has ended.
-                    return
-                consuming = await raw.basic_consume(queue, _untapped)
-            self._channel, self._queue, self._tag = raw, queue, consuming.consumer_tag or ""
-            log.info("consuming", queue=queue, prefetch=self._prefetch)
             try:
+                async with asyncio.timeout(self._timeout):
+                    queue = await self._source(channel)
+                    await channel.set_qos(prefetch_count=self._prefetch)
+                    if self._draining.is_set():
+                        # Nobody would cancel it: what it got would go to and fro until the last batch has ended.
+                        return
+                    consuming = await raw.basic_consume(queue, _untapped)
+                self._channel, self._queue, self._tag = raw, queue, consuming.consumer_tag or ""
+                self._idle_since = None
+                self._comeback.began()
+                log.info("consuming", queue=queue, prefetch=self._prefetch)
+                if self._draining.is_set():
+                    # Since the broker was asked.
+                    await self._cancel(_CANCEL_SECONDS)
                 await self._until(over)
             finally:
-                # What waits here is given out again by the broker, and so is what is in hand still.
-                connection.wire.leave(raw)
-                self._channel = None
+                # What waits here is given out again by the broker, and so is what is in hand still. (The first may
+                # have come before the answer to `basic_consume` was seen, which then came too late.)
+                self._settling.leave()
                 self._waiting.clear()
+                self._channel = None
+                if self._idle_since is None:
+                    self._idle_since = self._loop.time()
         if not self._draining.is_set():
             log.warning("consuming ended by the broker", queue=queue)
 
@@ -216,7 +242,9 @@ class Consumer:
     async def _handle(self, batch: list[Delivery]) -> None:
         try:
             await self._handler(batch)
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             log.exception("batch failed", queue=self._name, messages=len(batch))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_AFTER_FAILURE_SECONDS):

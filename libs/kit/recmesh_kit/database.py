@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 
 import asyncpg
-import structlog
 from sqlalchemy import Engine, MetaData, event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -18,20 +18,24 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.passing import sqlstate_of
+from recmesh_kit.postgres import (
+    GRACE_SECONDS,
+    Age,
+    Connector,
+    as_unavailable,
+    is_timeout,
+    unavailable,
+)
 from recmesh_kit.settings import DatabaseSettings
 
-log = structlog.get_logger()
-
-# Classes of SQLSTATE: connection lost, out of resources, operator intervention (shutdown, statement timeout).
-_AWAY = ("08", "53", "57")
-_GRACE_SECONDS = 5.0
-"""How much longer than the server's limit the client waits before it takes the connection for dead."""
 DRIVER_CONNECTIONS = 4
 """Most connections of a process for the statements of every job. They take a millisecond each."""
+_CLOSE_SECONDS = 2.0
+"""How long all connections of a pool have at the end to say goodbye: they do so one after the other."""
 # Of a statement that names its rows by arrays, the plan for all values is as good as any; to plan it anew for each
 # costs more than to run it, and that is what the server would do for the sake of the partitions it can leave out.
 _DRIVER_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
@@ -56,7 +60,8 @@ class Database:
     connected before the first use.
 
     Args:
-        url: `postgresql://…`, with whatever parameters asyncpg takes.
+        url: `postgresql://…`, with whatever parameters asyncpg takes; with several hosts, comma-separated, and
+            `target_session_attrs=read-write`, it finds the primary after a failover.
         pool_size: Most connections open at once for transactions; there are `DRIVER_CONNECTIONS` more for statements
             by the driver, where there are any.
         timeout_seconds: Limit of connecting, of waiting for a connection of the pool, and of each statement.
@@ -67,6 +72,8 @@ class Database:
         self, url: str, *, pool_size: int, timeout_seconds: float, application_name: str
     ) -> None:
         self._timeout = timeout_seconds
+        self._age = Age()
+        self._answered = time.monotonic()
         settings = {
             "application_name": application_name,
             "statement_timeout": str(int(timeout_seconds * 1000)),
@@ -74,11 +81,13 @@ class Database:
             "jit": "off",
             "timezone": "UTC",
         }
-        self._engine = _engine(_Connector(url, timeout_seconds, settings), pool_size)
-        self._driver_engine = _engine(
-            _Connector(url, timeout_seconds, settings | _DRIVER_SETTINGS), DRIVER_CONNECTIONS
-        )
-        event.listen(self._engine.sync_engine, "handle_error", _say_unavailable)
+        connector = Connector(url, timeout_seconds, settings)
+        driver_connector = Connector(url, timeout_seconds, settings | _DRIVER_SETTINGS)
+        self._engine = _engine(connector, pool_size, self._age)
+        self._driver_engine = _engine(driver_connector, DRIVER_CONNECTIONS, self._age)
+        self._pools = ((self._engine, connector), (self._driver_engine, driver_connector))
+        event.listen(self._engine.sync_engine, "handle_error", self._say_unavailable)
+        event.listen(self._engine.sync_engine, "checkin", self._on_checkin)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @classmethod
@@ -108,8 +117,7 @@ class Database:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._engine.dispose()
-        await self._driver_engine.dispose()
+        await asyncio.gather(*(_close(engine, connector) for engine, connector in self._pools))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -126,6 +134,11 @@ class Database:
                 yield session
         except exc.TimeoutError as error:
             raise _busy() from error
+        except asyncpg.InterfaceError as error:
+            # Not of a statement, whose errors the engine turns into its own: a connection was lost while it was made
+            # ready.
+            self._age.end()
+            raise unavailable("The database is away.") from error
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[asyncpg.Connection]:
@@ -141,21 +154,28 @@ class Database:
             lent = await self._driver_engine.raw_connection()
         except exc.TimeoutError as error:
             raise _busy() from error
+        except Exception as error:
+            # Lost while it was being made ready: those first statements are the engine's own.
+            away = as_unavailable(error, lost=sqlstate_of(error) is None, age=self._age)
+            if away is None:
+                raise
+            raise away from error
         connection: asyncpg.Connection = lent.driver_connection
         try:
             yield connection
         except BaseException as error:
-            if not isinstance(error, Exception) or _is_timeout(error):
+            away = as_unavailable(error, lost=connection.is_closed(), age=self._age)
+            if not isinstance(error, Exception) or is_timeout(error):
                 # The statement may be running still.
                 lent.invalidate()
-            if (unavailable := _as_unavailable(error, lost=connection.is_closed())) is None:
+            if away is None:
                 raise
-            raise unavailable from error
+            raise away from error
         finally:
             lent.close()
 
     async def ping(self) -> None:
-        """Asks the database for a sign of life. A pool with all its connections at work counts as one.
+        """Asks the database for a sign of life. Where all connections are at work, one that has ended of late counts.
 
         Raises:
             Unavailable: There is none.
@@ -164,34 +184,30 @@ class Database:
             # Waiting for a connection, and making one, have limits of their own.
             async with self._engine.connect() as connection, asyncio.timeout(self._timeout):
                 await connection.exec_driver_sql("SELECT 1")
-        except exc.TimeoutError:
-            return
+        except exc.TimeoutError as error:
+            if time.monotonic() - self._answered > 2 * (self._timeout + GRACE_SECONDS):
+                raise unavailable("The database answers nobody.") from error
         except TimeoutError as error:
-            raise _unavailable("The database does not answer.") from error
+            raise unavailable("The database does not answer.") from error
+
+    def _on_checkin(self, connection: DBAPIConnection | None, _: ConnectionPoolEntry) -> None:
+        """Notes that somebody had an answer: of a connection that had none, nothing comes back."""
+        if connection is not None:
+            self._answered = time.monotonic()
+
+    def _say_unavailable(self, context: ExceptionContext) -> None:
+        """Turns what says that the database is away into `Unavailable`; other errors stay what they are."""
+        error = context.original_exception
+        lost = context.is_disconnect and context.sqlalchemy_exception is not None
+        if (away := as_unavailable(error, lost=lost, age=self._age)) is None:
+            return
+        if is_timeout(error):
+            # It answers nothing more: a rollback would take as long again.
+            context.is_disconnect = True
+        raise away
 
 
-class _Connector:
-    """Makes connections for the pool. asyncpg gets the URL as it is, and so all of its parameters."""
-
-    def __init__(self, url: str, timeout_seconds: float, settings: Mapping[str, str]) -> None:
-        self._url = url
-        self.timeout = timeout_seconds
-        self._settings = dict(settings)
-
-    async def __call__(self) -> asyncpg.Connection:
-        try:
-            return await asyncpg.connect(
-                self._url,
-                timeout=self.timeout,
-                command_timeout=self.timeout + _GRACE_SECONDS,
-                server_settings=self._settings,
-            )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("database unreachable", error=f"{type(error).__name__}: {error}")
-            raise _unavailable("The database cannot be reached.") from error
-
-
-def _engine(connector: _Connector, pool_size: int) -> AsyncEngine:
+def _engine(connector: Connector, pool_size: int, age: Age) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connector,
@@ -203,57 +219,20 @@ def _engine(connector: _Connector, pool_size: int) -> AsyncEngine:
         # Values may be personal: they do not belong in an error's text.
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "checkout", _skip_closed)
+    event.listen(engine.sync_engine, "connect", age.on_connect)
+    event.listen(engine.sync_engine, "checkout", age.on_checkout)
     return engine
 
 
-def _say_unavailable(context: ExceptionContext) -> None:
-    """Turns what says that the database is away into `Unavailable`; other errors stay what they are."""
-    error = context.original_exception
-    lost = context.is_disconnect and context.sqlalchemy_exception is not None
-    if (unavailable := _as_unavailable(error, lost=lost)) is not None:
-        raise unavailable
-
-
-def _as_unavailable(error: BaseException, *, lost: bool) -> Unavailable | None:
-    """What an error of the driver means to a caller when it says that the database is away, else None.
-
-    Args:
-        error: The error.
-        lost: Whether the connection is.
-    """
-    if isinstance(error, Unavailable) or not isinstance(error, Exception):
-        return None
-    state = getattr(error, "sqlstate", None) or ""
-    timed_out = _is_timeout(error)
-    if not (timed_out or state.startswith(_AWAY) or lost):
-        return None
-    log.warning("database failed", error=type(error).__name__, sqlstate=state)
-    return _unavailable(
-        "The database did not answer in time." if timed_out else "The database is away."
-    )
-
-
-def _is_timeout(error: BaseException) -> bool:
-    """Whether it is asyncpg's own time limit; a deadline of the caller arrives as a cancellation instead."""
-    return isinstance(error, TimeoutError)
-
-
-def _skip_closed(
-    connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
-) -> None:
-    """Has the pool replace a connection that the server closed while it lay idle. Costs no round trip."""
-    driver = entry.driver_connection
-    if driver is None or driver.is_closed():
-        raise exc.DisconnectionError
+async def _close(engine: AsyncEngine, connector: Connector) -> None:
+    """Closes a pool. A server that does not answer the goodbye is not waited for."""
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await engine.dispose()
+    finally:
+        connector.drop()
 
 
 def _busy() -> Unavailable:
-    return _unavailable("All connections to the database are busy.")
-
-
-def _unavailable(message: str) -> Unavailable:
-    return Unavailable(
-        f"{message} Repeat the call a little later.",
-        reason=reasons.ERROR_REASON_DATABASE_UNAVAILABLE,
-    )
+    return unavailable("All connections to the database are busy.")

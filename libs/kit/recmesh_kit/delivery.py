@@ -69,6 +69,10 @@ class Settling:
         ]
         self._wire.write(b"".join(written))
 
+    def leave(self) -> None:
+        """From now on the broker is told nothing more: the channel is about to be closed from this end."""
+        self._wire.leave(self._channel)
+
     @property
     def _over(self) -> bool:
         """Whether the channel is gone: the broker gives out again what was open."""
@@ -117,6 +121,11 @@ class Delivery:
         """The place in a trace that the publisher told; None when it is in none."""
         # Most have none: looked for in the bytes, so that the headers need not be read.
         return of_headers(self.headers) if _TRACEPARENT in self._headers else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether what became of it has been told."""
+        return self._settled
 
     async def ack(self) -> None:
         """Tells the broker that it is done; in one frame, if it can be, with those that are settled right after it."""

@@ -26,6 +26,11 @@ class Violation:
     message: str
 
 
+class CannotStart(Exception):
+    """What a process needs is not as it must be, and waiting will not help. The text says what to do: it is told on
+    stderr, and the process ends."""
+
+
 class RecmeshError(Exception):
     """Base of all: a stable reason to branch on and a sentence that says what to do.
 

@@ -12,13 +12,20 @@ from itertools import takewhile
 import aiormq.abc
 
 from recmesh_kit import frames
-from recmesh_kit.amqp import translated, unavailable
+from recmesh_kit.amqp import close_quietly, translated, unavailable
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.wire import WiredConnection
+
+_RENEWAL_SECONDS = 1.0
+"""The least age at which a channel on which something was refused is replaced: a full queue refuses all the time."""
 
 
 class Unroutable(Unavailable):
     """No queue takes the message that was published with `mandatory`."""
+
+
+class Refused(Unavailable):
+    """The broker does not take the message: its queue is full, for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +56,30 @@ class Outgoing:
 class _Group:
     """Messages that were published together."""
 
-    __slots__ = ("_left", "_messages", "_open", "_over", "outcomes")
+    __slots__ = ("_left", "_messages", "_open", "_over", "first", "outcomes")
 
     def __init__(self, messages: Sequence[Outgoing], over: asyncio.Future[None]) -> None:
         self._messages = messages
         self._over = over
         self._left = len(messages)
         self._open = unavailable("The broker went away: nobody knows whether it has the message.")
+        self.first: int | None = None
+        """The tag of the first message, once it was written."""
         self.outcomes: list[Unavailable | None] = [self._open] * len(messages)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the broker has said its last word on each."""
+        return not self._left
 
     def settle(self, place: int, accepted: bool) -> None:
         """Notes the broker's last word on a message."""
         if self.outcomes[place] is self._open:
             key = self._messages[place].routing_key
             self.outcomes[place] = (
-                None if accepted else unavailable(f"The broker refuses messages for {key!r}.")
+                None
+                if accepted
+                else Refused(f"The broker refuses messages for {key!r}.", reason=self._open.reason)
             )
         self._left -= 1
         if not self._left and not self._over.done():
@@ -78,7 +94,7 @@ class _Group:
 
 
 class Publisher:
-    """Publishes on one channel. It is as lasting as the channel: see `closed`.
+    """Publishes on one channel. It is as lasting as the channel: see `closed` and `worn`.
 
     Args:
         connection: Whose channel it is.
@@ -96,7 +112,10 @@ class Publisher:
         self._wire = connection.wire
         self._channel = channel
         self._confirms = confirms
+        self._began = channel.loop.time()
+        self._refused = False
         self._last_tag = 0
+        self._waiting: set[asyncio.Future[None]] = set()
         self._unconfirmed: dict[int, tuple[_Group, int, str | None]] = {}
         self._frame_max = channel.connection.connection_tune.frame_max
         self._wire.tap(channel, self._on_return, self._on_confirmed)
@@ -105,6 +124,21 @@ class Publisher:
     def closed(self) -> bool:
         """Whether the channel is gone."""
         return not self._wire.usable(self._channel)
+
+    @property
+    def worn(self) -> bool:
+        """Whether another channel should take its place. On one whose first message for a quorum queue met a leader
+        that had just died, the broker refuses all further ones for that queue until that node is back, though the
+        queue has another leader and a new channel is served at once (seen with RabbitMQ 3.10).
+        """
+        return self._refused and self._channel.loop.time() - self._began >= _RENEWAL_SECONDS
+
+    async def retire(self) -> None:
+        """Closes the channel, once nobody waits for a confirmation on it. Nothing may be published here any more."""
+        while self._waiting:
+            await asyncio.wait(self._waiting)
+        self._wire.leave(self._channel)
+        await close_quietly(self._channel)
 
     async def publish(
         self, messages: Sequence[Outgoing], timeout_seconds: float
@@ -117,6 +151,7 @@ class Publisher:
         # Ends with an error when the channel closes.
         over = self._channel.create_future()
         group = _Group(messages, over)
+        self._waiting.add(over)
         try:
             # What is not confirmed in the end stands in the outcomes.
             with suppress(Unavailable), translated("publishing"):
@@ -132,7 +167,15 @@ class Publisher:
                         group.outcomes = [None] * len(messages)
         finally:
             over.cancel()
+            self._waiting.discard(over)
+            self._forget(group)
         return group.outcomes
+
+    def _forget(self, group: _Group) -> None:
+        """Lets go of what was given up: a broker that takes messages and confirms none must not fill the memory."""
+        if group.first is not None and not group.settled:
+            for tag in range(group.first, group.first + len(group.outcomes)):
+                self._unconfirmed.pop(tag, None)
 
     def _written(self, group: _Group, messages: Sequence[Outgoing]) -> bytes:
         encoded = []
@@ -157,12 +200,14 @@ class Publisher:
             )
         if self._confirms:
             # Once all could be encoded: the broker counts those that it gets.
+            group.first = self._last_tag + 1
             for place, message_id in enumerate(ids):
                 self._last_tag += 1
                 self._unconfirmed[self._last_tag] = (group, place, message_id)
         return b"".join(encoded)
 
     def _on_confirmed(self, tag: int, multiple: bool, accepted: bool) -> None:
+        self._refused = self._refused or not accepted
         tags = [tag]
         if multiple:
             # They stand in the order in which they were published.

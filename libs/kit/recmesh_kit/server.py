@@ -25,6 +25,11 @@ from recmesh_kit.tokens import TokenVerifier
 log = structlog.get_logger()
 
 STREAM_DEADLINE_SECONDS = 3600.0
+_TURNED_AWAY = 8_000
+"""Calls beyond those that are taken on that may be about to be turned away; more are turned away by gRPC, with the code
+alone: each costs memory before the chain sees it."""
+_MOST_PENDING = 5
+"""Times as many as may be in hand."""
 _COLLECT = (20_000, 20, 20)
 """Objects before a collection, and collections before an older generation is looked at. What a call makes is freed by
 counting references, nearly all of it; Python's 700 mean a look for cycles every few calls, a tenth of their time."""
@@ -72,7 +77,10 @@ async def start(
         observer=telemetry.calls,
     )
     telemetry.calls.in_hand(lambda: chain.in_hand)
-    server = grpc.aio.server(options=_options(settings))
+    server = grpc.aio.server(
+        options=_options(settings),
+        maximum_concurrent_rpcs=settings.max_concurrent_calls + _TURNED_AWAY,
+    )
     server.add_generic_rpc_handlers(
         tuple(chain.handler(service.descriptor, service.servicer) for service in services)
     )
@@ -135,13 +143,18 @@ async def shut_down(
     health: Health,
     before_drain: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Takes health down, lets the calls in hand end within `drain_seconds`, then cuts the rest off."""
+    """Takes health down, lets the calls in hand end within `drain_seconds` in all, then cuts the rest off."""
     await health.drain()
+    clock = asyncio.get_running_loop().time
+    end = clock() + settings.drain_seconds
     try:
         if before_drain is not None:
-            await before_drain()
+            async with asyncio.timeout_at(end):
+                await before_drain()
+    except TimeoutError:
+        log.warning("letting go of calls takes too long")
     finally:
-        await server.stop(settings.drain_seconds)
+        await server.stop(max(0.0, end - clock()))
         log.info("stopped")
 
 
@@ -159,6 +172,13 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         (
             "grpc.max_connection_age_grace_ms",
             settings.max_connection_age_grace_seconds * milliseconds,
+        ),
+        # Calls that wait for the event loop to take them: of more than this gRPC cancels some by chance, and of more
+        # than twice as many all, without a word of when to come back. Turned away here they hear of it.
+        ("grpc.server.max_pending_requests", _MOST_PENDING * settings.max_concurrent_calls),
+        (
+            "grpc.server.max_pending_requests_hard_limit",
+            2 * _MOST_PENDING * settings.max_concurrent_calls,
         ),
         # Two servers on one port would share the calls without anybody knowing.
         ("grpc.so_reuseport", 0),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
 import structlog
+
+from recmesh_kit.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -84,12 +87,67 @@ class Background:
             log.error("background task failed", task=task.get_name(), exc_info=error)
 
 
+def is_cancelled() -> bool:
+    """In the handler of a cancellation: whether the task itself is being cancelled. If not, it was something that it
+    waited for, as a library does to what it closes; then the task goes on, and what it did has failed.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def backoff(
     failures: int, first: float = _FIRST_BACKOFF_SECONDS, most: float = _MAX_BACKOFF_SECONDS
 ) -> float:
     """Seconds to wait after so many failures in a row (1, 2, …): doubling from `first` to `most`, spread at random."""
     longest = min(first * 2.0 ** min(failures - 1, 16), most)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+
+class Comeback:
+    """Of something that is begun anew whenever it ends: how long to wait before. Longer each time, unless it had gone
+    on for a while; spread at random.
+
+    Args:
+        first: Seconds of the first pause.
+        most: Seconds of the longest.
+        steady: Seconds after which what ended had gone well.
+    """
+
+    def __init__(self, first: float, most: float, steady: float) -> None:
+        self._first = first
+        self._most = most
+        self._steady = steady
+        self._began: float | None = None
+        self.failures = 0
+        """How often in a row it has ended before it was steady."""
+
+    def began(self) -> None:
+        """It goes on from now."""
+        self._began = time.monotonic()
+
+    def pause(self, places: int = 1) -> float:
+        """It has ended: seconds to wait before it is begun anew.
+
+        Args:
+            places: In how many places it is tried in turn; the pause grows with the rounds.
+        """
+        began, self._began = self._began, None
+        lasted = began is not None and time.monotonic() - began >= self._steady
+        self.failures = 1 if lasted else self.failures + 1
+        return backoff(max(1, self.failures // places), self._first, self._most)
+
+
+def steadily(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """The same work for a loop, whose rounds are skipped while something that it needs is away: the loop keeps its
+    pace, and goes on as soon as that is back. (What is away is logged where it is noticed.)"""
+
+    async def go_round() -> None:
+        try:
+            await work()
+        except Unavailable:
+            return
+
+    return go_round
 
 
 async def _repeat(
@@ -104,7 +162,9 @@ async def _repeat(
             wake.clear()
         try:
             await function()
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             failures += 1
             pause = max(every, backoff(failures))
             log.exception("background loop failed", task=name, failures=failures, pause=pause)

@@ -19,6 +19,7 @@ from aiormq.exceptions import AMQPConnectionError
 from yarl import URL
 
 from recmesh_kit import frames
+from recmesh_kit.sockets import give_up_early
 
 _SIGN_OF_LIFE_SECONDS = 1.0
 _ANOTHER_PROTOCOL = b"A"[0]
@@ -146,6 +147,11 @@ class Wire(asyncio.StreamReaderProtocol):
         assert self._writer is not None
         self._writer.write(data)
 
+    def abort(self) -> None:
+        """Ends the connection without a goodbye, if it has not ended."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
     async def drain(self) -> None:
         """Waits while the server is slow to read.
 
@@ -211,6 +217,7 @@ class _Wiring(TransportFactory):
             )
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
+        give_up_early(transport.get_extra_info("socket"))
         return self.wire.attach(transport)
 
 
@@ -226,6 +233,20 @@ class WiredConnection(Connection):
         super().__init__(url, client_properties={"connection_name": name})
         self._wiring = _Wiring()
         self.kwargs["transport_factory"] = self._wiring
+
+    def abort(self) -> None:
+        """Ends it without a goodbye, if it is connected."""
+        if self._wiring.wire is not None:
+            self._wiring.wire.abort()
+
+    @property
+    def open_channels(self) -> int:
+        """Channels that are open."""
+        transport = self.transport
+        if transport is None:
+            return 0
+        # Channel 0 is the connection's own.
+        return sum(n > 0 and one is not None for n, one in transport.connection.channels.items())
 
     @property
     def wire(self) -> Wire:

@@ -45,9 +45,7 @@ def stub(channel: grpc.aio.Channel) -> CatalogServiceAsyncStub:
 
 
 @asynccontextmanager
-async def chained(
-    service: Service, **limits: float
-) -> AsyncIterator[tuple[grpc.aio.Channel, Chain]]:
+async def chained(service: Service, **limits: Any) -> AsyncIterator[tuple[grpc.aio.Channel, Chain]]:
     """A server with a chain whose limits are the test's own; yields a channel to it, and the chain."""
     kept: dict[str, Any] = {
         "default_deadline": 30,

@@ -114,6 +114,29 @@ async def test_a_run_that_raises_fails_its_items_and_no_others() -> None:
     assert [type(result) for result in results] == [OSError, OSError, int]
 
 
+@pytest.mark.parametrize(("long", "second"), [(0.0, Unavailable), (1000.0, int)])
+async def test_who_waited_for_as_long_as_it_took_to_find_something_away_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, long: float, second: type
+) -> None:
+    monkeypatch.setattr("recmesh_kit.batcher._LONG_SECONDS", long)
+    work = Work()
+
+    async def run(items: list[int]) -> Sequence[int | BaseException]:
+        done = await work(items)
+        if 1 in items:
+            raise Unavailable("away")
+        return done
+
+    async with Batcher("x", run, max_batch=1, max_waiting=10) as batcher, asyncio.timeout(60):
+        tasks = submitted(batcher, 1, 2)
+        await work.began.get()
+        tasks += submitted(batcher, 3)
+        await asyncio.sleep(0)
+        work.let_go(3)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable, second, int]
+
+
 async def test_a_run_that_forgets_a_result_fails() -> None:
     async def run(items: list[int]) -> list[int]:
         return items[1:]
@@ -192,3 +215,20 @@ async def test_a_batch_is_nobodys_request() -> None:
         async with Batcher("x", run, max_batch=2, max_waiting=10) as batcher:
             await batcher.submit(1)
     assert seen == [{}]
+
+
+async def test_what_was_broken_off_by_a_library_is_unavailable() -> None:
+    runs = 0
+
+    async def run(batch: list[int]) -> list[int]:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            # As one does to those who wait for what it closes.
+            raise asyncio.CancelledError
+        return batch
+
+    async with Batcher("test", run, max_batch=1, max_waiting=10) as batcher:
+        answers = await asyncio.gather(*map(batcher.submit, (1, 2)), return_exceptions=True)
+    assert isinstance(answers[0], Unavailable)
+    assert answers[1] == 2

@@ -408,6 +408,9 @@ class Observed:
         self.seen = dict(metadata).get("x-mark")
         return lambda code, seconds: self.ended.append((code, seconds))
 
+    def turned_away(self, path: str) -> None:
+        raise AssertionError(path)
+
 
 async def test_an_observer_is_told_of_every_call() -> None:
     async with chained(catalogs(GetCatalog=get, GetItem=missing)) as (channel, chain):

@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
+import pytest
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
 
-from libs.kit.tests.calls import FILMS, catalogs, chained, drain, failure, stub, until
+from libs.kit.tests.calls import FILMS, catalogs, chained, drain, failure, health_of, stub, until
 from recmesh.catalog.v1 import catalog_service_pb2 as pb
 from recmesh.catalog.v1.catalog_pb2 import Catalog
+from recmesh_kit import server
+from recmesh_kit.chain.chain import Chain
 from recmesh_kit.context import remaining
-from recmesh_kit.errors import DeadlineExceeded
-from recmesh_kit.testing import EDITOR, bearer, reason_of, running, status_of
+from recmesh_kit.errors import DeadlineExceeded, NotFound
+from recmesh_kit.testing import EDITOR, bearer, reason_of, running, status_of, verifier
 
 CALLER = bearer("eve", EDITOR)
 EXPORT = pb.ExportItemsRequest(parent="catalogs/films")
@@ -160,6 +167,47 @@ async def test_a_caller_that_goes_away_ends_a_stream() -> None:
     assert waits.ended == [GeneratorExit]
 
 
+class Gone:
+    """A call whose caller is gone, as it is before grpc cancels it: nothing can be sent."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return CALLER
+
+    def set_trailing_metadata(self, _: object) -> None:
+        pass
+
+    def time_remaining(self) -> float:
+        return 60.0
+
+    async def write(self, _: bytes) -> None:
+        raise grpc.aio.InternalError("nobody is there")
+
+    async def abort(self, *_: object) -> None:
+        raise grpc.aio.InternalError("nobody is there")
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "code"),
+    [("ExportItems", EXPORT, "CANCELLED"), ("GetCatalog", FILMS, "NOT_FOUND")],
+)
+async def test_who_is_gone_before_grpc_says_so_is_no_defect(
+    name: str, request_: Message, code: str
+) -> None:
+    async def fail(_: object, __: object) -> Catalog:
+        raise NotFound("films")
+
+    waits = Waits()
+    service = catalogs(ExportItems=waits.flood, GetCatalog=fail)
+    limits = {"default_deadline": 30, "max_deadline": 30, "stream_deadline": 30, "max_calls": 100}
+    chain = Chain(verifier, **limits)  # type: ignore[arg-type]
+    details: Any = SimpleNamespace(method=f"/{service.descriptor.full_name}/{name}")
+    handler: Any = chain.handler(service.descriptor, service.servicer).service(details)
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await (handler.unary_unary or handler.unary_stream)(request_.SerializeToString(), Gone())
+    assert [(line["event"], line["code"]) for line in logs] == [("call", code)]
+    assert waits.ended == ([GeneratorExit] if code == "CANCELLED" else [])
+
+
 async def test_a_caller_that_goes_away_ends_a_stream_of_requests() -> None:
     begun, ended = [], []
 
@@ -195,6 +243,43 @@ async def test_too_many_calls_are_turned_away() -> None:
     assert retry.retry_delay.ToSeconds() == 1
 
 
+async def test_who_is_turned_away_is_told_the_request_id_and_counted() -> None:
+    waits = Waits()
+    turned_away: list[str] = []
+
+    class Watcher:
+        def begin(self, call: object, metadata: object) -> Callable[[str, float], None]:
+            return lambda code, seconds: None
+
+        def turned_away(self, path: str) -> None:
+            turned_away.append(path)
+
+    async with chained(catalogs(GetCatalog=waits.unary), max_calls=1, observer=Watcher()) as (
+        channel,
+        _,
+    ):
+        first = stub(channel).GetCatalog(FILMS, metadata=CALLER)
+        await until(lambda: waits.begun)
+        # Nothing of it is read: neither its token nor what it asks.
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=(("x-request-id", "mine"),)))
+        first.cancel()
+    assert reason_of(error) == "TOO_MANY_CALLS"
+    assert dict(error.trailing_metadata() or ())["x-request-id"] == "mine"
+    assert turned_away == ["/recmesh.catalog.v1.CatalogService/GetCatalog"]
+
+
+async def test_a_stream_is_turned_away_as_well() -> None:
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], max_concurrent_calls=1) as channel:
+        first = stub(channel).GetCatalog(FILMS, metadata=CALLER)
+        await until(lambda: waits.begun)
+        call = stub(channel).ImportItems(metadata=CALLER)
+        await call.write(pb.ImportItemsRequest(parent="catalogs/films"))
+        error = await failure(call)
+        first.cancel()
+    assert reason_of(error) == "TOO_MANY_CALLS"
+
+
 async def test_places_are_given_back() -> None:
     async def get(_: object, __: object) -> Catalog:
         return Catalog()
@@ -212,3 +297,21 @@ async def test_a_call_ends_about_when_its_deadline_does() -> None:
         await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
     # Neither at once nor after the default of half a minute.
     assert 0.1 < time.monotonic() - began < 25
+
+
+async def test_of_too_many_to_be_turned_away_the_rest_is_told_the_code_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_TURNED_AWAY", 3)
+    waits = Waits()
+    async with running([catalogs(GetCatalog=waits.unary)], max_concurrent_calls=1) as channel:
+        # Calls that the chain does not count.
+        asked = [
+            health_of(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(4)
+        ]
+        for watch in asked:
+            await watch.read()
+        error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER))
+        for watch in asked:
+            watch.cancel()
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

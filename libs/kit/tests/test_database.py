@@ -2,10 +2,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy import Column, Index, Integer, Table, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from localmesh.databases import PostgresServer
@@ -323,3 +325,24 @@ def test_names_of_constraints_are_stable() -> None:
     assert table.schema == "s"
     assert table.primary_key.name == "pk_t"
     assert [index.name for index in table.indexes] == ["ix_t_a"]
+
+
+async def test_a_connection_that_is_lost_while_it_is_made_ready_is_the_databases_absence(
+    postgres: PostgresServer, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = await postgres.create_database(database_name)
+
+    async def lose(_: object, connection: Any) -> None:
+        connection.driver_connection.terminate()
+        await connection.driver_connection.fetchval("SELECT 1")
+
+    monkeypatch.setattr(PGDialect_asyncpg, "setup_asyncpg_json_codec", lose)
+    async with Database(
+        urls["recmesh_auth"], pool_size=1, timeout_seconds=5, application_name="test"
+    ) as database:
+        with pytest.raises(Unavailable):
+            async with database.driver():
+                pass
+        with pytest.raises(Unavailable):
+            async with database.transaction() as session:
+                await session.connection()

@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 from asyncio.subprocess import PIPE
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -105,6 +106,25 @@ async def test_a_failed_preparation_does_not_keep_the_server_up() -> None:
             await shut_down(server, settings, health, fail)
         error = await failure(stub(channel).GetCatalog(FILMS, metadata=CALLER, timeout=60))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_preparation_that_hangs_takes_its_time_from_the_drain() -> None:
+    health = Health(())
+    server, settings, channel = await started(Held(), health, 1)
+    given = []
+
+    async def stop(seconds: float) -> None:
+        given.append(seconds)
+        await server.stop(seconds)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with channel, asyncio.timeout(60):
+        stopping: Any = SimpleNamespace(stop=stop)
+        await shut_down(stopping, settings, health, hang)
+    [seconds] = given
+    assert seconds < 0.5
 
 
 async def test_a_watcher_of_health_does_not_hold_up_the_stop() -> None:

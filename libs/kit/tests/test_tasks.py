@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from recmesh_kit.tasks import Background, backoff
+from recmesh_kit.tasks import Background, Comeback, backoff
 
 
 async def test_tasks_end_in_reverse_order_and_are_awaited() -> None:
@@ -98,3 +98,45 @@ def test_backoff_grows_is_spread_and_bounded() -> None:
     assert 1.0 <= backoff(3) <= 2.0
     assert 15.0 <= backoff(10_000) <= 30.0
     assert len({backoff(1) for _ in range(10)}) > 1
+
+
+def test_what_ends_soon_is_begun_anew_later_and_later() -> None:
+    comeback = Comeback(first=1, most=8, steady=1000)
+    pauses = []
+    for _ in range(20):
+        comeback.began()
+        pauses.append(comeback.pause())
+    assert comeback.failures == 20
+    assert pauses[0] <= 1
+    assert all(4 <= pause <= 8 for pause in pauses[3:])
+
+
+def test_what_had_gone_well_is_begun_anew_soon() -> None:
+    comeback = Comeback(first=1, most=8, steady=0)
+    for _ in range(5):
+        comeback.pause()
+    comeback.began()
+    assert comeback.pause() <= 1
+    assert comeback.failures == 1
+
+
+def test_of_several_places_each_is_tried_before_the_pause_grows() -> None:
+    comeback = Comeback(first=1, most=8, steady=1000)
+    pauses = [comeback.pause(3) for _ in range(12)]
+    assert all(pause <= 1 for pause in pauses[:5])
+    assert all(pause >= 4 for pause in pauses[11:])
+
+
+async def test_a_loop_outlives_what_was_cancelled_beneath_it() -> None:
+    called, again = 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal called
+        called += 1
+        if called == 1:
+            raise asyncio.CancelledError
+        again.set()
+
+    async with Background() as background, asyncio.timeout(60):
+        background.loop("work", work, 0.001)
+        await again.wait()

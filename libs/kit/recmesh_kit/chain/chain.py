@@ -24,14 +24,16 @@ from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_kit import context, validation
 from recmesh_kit.chain import failure
 from recmesh_kit.chain.authorize import Metadata, Rule, authenticate
+from recmesh_kit.chain.door import Door, full
 from recmesh_kit.errors import (
     DeadlineExceeded,
-    Exhausted,
     InvalidArgument,
     NotImplementedYet,
     RecmeshError,
 )
 from recmesh_kit.ids import uuid7
+from recmesh_kit.refusals import Refusals
+from recmesh_kit.tasks import is_cancelled
 from recmesh_kit.tokens import TokenVerifier
 
 log = structlog.get_logger("access")
@@ -41,7 +43,8 @@ STATUS_DETAILS_HEADER = "grpc-status-details-bin"
 _LARGE_BYTES = 64 * 1024
 """A request of more bytes is decoded and checked in a thread."""
 _ABORT_SECONDS = 2.0
-"""How long a caller that does not read what it was sent before may keep its error waiting."""
+"""How long the caller of a stream that does not read what it was sent before may keep its error waiting. (Where nothing
+was sent before, an error waits for nobody, and a busy server may take as long.)"""
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 """What may go back as metadata: printable ASCII."""
 
@@ -50,6 +53,12 @@ Servicer = object
 """A subclass of a generated `…Servicer`. What streams its answers is an async generator."""
 _OK = {"code": grpc.StatusCode.OK.name}
 _CANCELLED = {"code": grpc.StatusCode.CANCELLED.name}
+_UNSENT = (grpc.aio.InternalError, grpc.aio.UsageError)
+"""What grpc raises, instead of a cancellation or before it, when it has nobody to send to any more."""
+
+
+class _CallerGone(Exception):
+    """There is nobody to answer."""
 
 
 class Observer(Protocol):
@@ -58,6 +67,10 @@ class Observer(Protocol):
     def begin(self, call: context.Call, metadata: Metadata) -> Callable[[str, float], None]:
         """Told at the beginning, in the call's own task and context. Answers what is told of the end, in the same
         context and after the call's line in the log: the name of the status code, and the seconds that it took."""
+        ...
+
+    def turned_away(self, path: str) -> None:
+        """Told of a call that was turned away before it began, by the path of its method."""
         ...
 
 
@@ -90,6 +103,8 @@ class Chain:
         self.max_calls = max_calls
         self.observer = observer
         self.in_hand = 0
+        self._refusals = Refusals()
+        self._say(self._refusals.pause)
 
     def handler(self, service: ServiceDescriptor, servicer: Servicer) -> grpc.GenericRpcHandler:
         """The handlers of all methods of a service.
@@ -97,10 +112,35 @@ class Chain:
         Raises:
             LookupError: A method without a usable authorisation rule, or a constraint that cannot be applied.
         """
-        handlers = {
-            method.name: _Method(self, method, servicer).handler() for method in service.methods
-        }
-        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+        methods = [_Method(self, method, servicer) for method in service.methods]
+        handlers = {method.path: method.handler() for method in methods}
+        return Door(handlers, self.is_full, self.turned_away, self.refuse)
+
+    def is_full(self) -> bool:
+        """Whether another call is one too many."""
+        return self.in_hand >= self.max_calls
+
+    def turned_away(self, path: str) -> None:
+        """Counts a call that is one too many, by the path of its method."""
+        if self.observer is not None:
+            self.observer.turned_away(path)
+        pause = self._refusals.another()
+        if pause != self._pause:
+            self._say(pause)
+
+    def _say(self, pause: float) -> None:
+        status = full(pause)
+        self._pause, self._message = pause, status.message
+        self._status = status.SerializeToString()
+
+    def refuse(self, rpc: RpcContext) -> None:
+        """Answers a call that is one too many."""
+        metadata = cast("Metadata", rpc.invocation_metadata() or ())
+        rpc.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        rpc.set_details(self._message)
+        rpc.set_trailing_metadata(
+            ((STATUS_DETAILS_HEADER, self._status), (REQUEST_ID_HEADER, _request_id(metadata)))
+        )
 
 
 class _Method:
@@ -154,7 +194,10 @@ class _Method:
         # must come up within the chain, and must end the service's generator there and then.
         async with aclosing(self.behaviour(request, rpc)) as answers:
             async for answer in answers:
-                await rpc.write(answer.SerializeToString())
+                try:
+                    await rpc.write(answer.SerializeToString())
+                except _UNSENT as error:
+                    raise _CallerGone from error
 
     async def _run(
         self,
@@ -172,6 +215,11 @@ class _Method:
             rpc: The call, as grpc has it.
         """
         chain, began = self.chain, time.monotonic()
+        if chain.is_full():
+            # It came through the door together with others.
+            chain.turned_away(self.path)
+            chain.refuse(rpc)
+            return b""
         metadata = cast("Metadata", rpc.invocation_metadata() or ())
         call = context.Call(self.path, _request_id(metadata), self._deadline(rpc, began))
         context.begin(call)
@@ -182,8 +230,6 @@ class _Method:
         outcome = _OK
         chain.in_hand += 1
         try:
-            if chain.in_hand > chain.max_calls:
-                raise Exhausted("The server has as many calls in hand as it takes: come back soon.")
             async with limit:
                 if not self.rule.public:
                     call.principal = await authenticate(chain.verifier, metadata)
@@ -191,12 +237,17 @@ class _Method:
                     raise NotImplementedYet(f"{self.path} is part of the contract, not yet served.")
                 return await work(await accept(incoming, call), rpc)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 outcome = _CANCELLED
                 raise
+            if isinstance(error, _CallerGone):
+                outcome = _CANCELLED
+                raise asyncio.CancelledError from error
             known = _known(error, call, timed_out=limit.expired())
             outcome = {"code": failure.code_of(known).name, "reason": failure.reason_of(known)}
-            await _abort(rpc, known, call.request_id)
+            await _abort(
+                rpc, known, call.request_id, _ABORT_SECONDS if self.server_streaming else None
+            )
             return None  # It raises.
         finally:
             chain.in_hand -= 1
@@ -281,12 +332,6 @@ def _request_id(metadata: Metadata) -> str:
     return str(uuid7())
 
 
-def _is_cancelled() -> bool:
-    """Whether the call itself is cancelled, and not something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _known(error: BaseException, call: context.Call, *, timed_out: bool) -> RecmeshError:
     if isinstance(error, RecmeshError):
         known = error
@@ -299,15 +344,17 @@ def _known(error: BaseException, call: context.Call, *, timed_out: bool) -> Recm
     return known
 
 
-async def _abort(rpc: RpcContext, error: RecmeshError, request_id: str) -> None:
+async def _abort(
+    rpc: RpcContext, error: RecmeshError, request_id: str, seconds: float | None
+) -> None:
     status = failure.status(error)
     trailing = (
         (STATUS_DETAILS_HEADER, status.SerializeToString()),
         (REQUEST_ID_HEADER, request_id),
     )
     try:
-        async with asyncio.timeout(_ABORT_SECONDS):
+        async with asyncio.timeout(seconds):
             await rpc.abort(failure.code_of(error), status.message, trailing)
-    except TimeoutError:
+    except (TimeoutError, *_UNSENT):
         # grpc lets go of the call without a word of its own.
         raise asyncio.CancelledError from error

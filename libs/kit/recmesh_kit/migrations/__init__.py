@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from recmesh_kit.database import Database
+from recmesh_kit.passing import is_passing
 
 log = structlog.get_logger()
 
@@ -24,6 +28,14 @@ VERSION_TABLE = "alembic_version"
 _CONNECT_SECONDS = 10.0
 _LOCK_SECONDS = 300.0
 _TRY_AGAIN_SECONDS = 0.2
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0)
+"""Seconds between attempts, when a lock or the database was not to be had."""
+# Whoever waits for a table's lock makes all wait who come after: rather let them by, and try again.
+_TABLE_LOCK = "2s"
+
+
+class StillMigrating(Exception):
+    """Another process migrates the same tables, and has for long."""
 
 
 def upgrade(url: str, package: str, schema: str) -> None:
@@ -31,19 +43,56 @@ def upgrade(url: str, package: str, schema: str) -> None:
     asyncio.run(migrate(url, package, schema))
 
 
-async def migrate(url: str, package: str, schema: str) -> None:
-    """Brings the tables of a schema up to date. Each migration is a transaction; of several processes one works and
-    the others wait.
+async def migrate(
+    url: str,
+    package: str,
+    schema: str,
+    *,
+    pauses: Sequence[float] = PAUSES,
+    revision: str = "head",
+) -> None:
+    """Brings the tables of a schema up to date, while they are in use. Each migration is a transaction; of several
+    processes one works and the others wait.
+
+    A lock that is not to be had in two seconds, and a database that is away, are tried again: the migrations that are
+    done stay done. Tables that a newer version has migrated are left as they are.
 
     Args:
         url: `postgresql://…` of the schema's owner.
         package: The package whose `migrations/versions` is used; it lies within the package, or beside it.
         schema: The schema. It is made if it is missing and the role may.
+        pauses: Seconds before each further attempt.
+        revision: Up to which; the latest unless a test wants an older one.
 
     Raises:
-        TimeoutError: Another process has been migrating for five minutes.
+        StillMigrating: Another process has been migrating for five minutes.
         FileNotFoundError: The package has no migrations.
+        DBAPIError: The connection was refused or a migration failed, for another reason or once too often.
+        OSError: The database could not be reached, the last time too.
     """
+    config = _config(package, schema)
+    for pause in pauses:
+        try:
+            await _migrate(url, schema, config, revision)
+        except (exc.DBAPIError, OSError) as error:
+            if not (
+                isinstance(error, OSError) or error.connection_invalidated or is_passing(error)
+            ):
+                raise
+            log.warning(
+                "migration is tried again",
+                schema=schema,
+                seconds=pause,
+                error=str(getattr(error, "orig", error)),
+            )
+            await asyncio.sleep(pause)
+        else:
+            return
+    await _migrate(url, schema, config, revision)
+
+
+async def _migrate(url: str, schema: str, config: Config, revision: str) -> None:
+    """As `migrate`, once."""
 
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -53,21 +102,24 @@ async def migrate(url: str, package: str, schema: str) -> None:
                 "application_name": f"migrate {schema}",
                 "search_path": schema,
                 "statement_timeout": "0",
-                # Whoever waits for a table's lock makes all wait who come after: rather fail, and try again.
-                "lock_timeout": "10s",
+                "lock_timeout": _TABLE_LOCK,
             },
         )
 
-    config = _config(package, schema)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            async with asyncio.timeout(_LOCK_SECONDS):
-                await connection.run_sync(_prepare, schema)
-                # Tried, not waited for: a waiting statement would hold up CREATE INDEX CONCURRENTLY.
-                while not await connection.run_sync(_lock, schema):  # noqa: ASYNC110 - held elsewhere
-                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
-            await connection.run_sync(_upgrade, config)
+            await connection.run_sync(_prepare, schema)
+            deadline = time.monotonic() + _LOCK_SECONDS
+            # Tried, not waited for: a waiting statement would hold up CREATE INDEX CONCURRENTLY.
+            while not await connection.run_sync(_lock, schema):
+                if time.monotonic() > deadline:
+                    raise StillMigrating(f"schema {schema} has been migrated elsewhere for minutes")
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+            await connection.run_sync(_upgrade, config, revision)
+    except exc.PendingRollbackError as error:
+        # Of a connection that is lost within an autocommit block; what lost it is the error.
+        raise error.__context__ or error from None
     finally:
         await engine.dispose()
     log.info("tables are up to date", schema=schema)
@@ -82,7 +134,7 @@ async def is_current(database: Database, package: str, schema: str) -> bool:
         Unavailable: The database cannot be reached.
         FileNotFoundError: The package has no migrations.
     """
-    head, known = await asyncio.to_thread(_revisions, package, schema)
+    head, known = await asyncio.to_thread(lambda: _known(_config(package, schema)))
     table = f"{schema}.{VERSION_TABLE}"
     async with database.transaction() as session:
         if await session.scalar(text("SELECT to_regclass(:table)"), {"table": table}) is None:
@@ -92,8 +144,9 @@ async def is_current(database: Database, package: str, schema: str) -> bool:
     return current is not None and (current == head or current not in known)
 
 
-def _revisions(package: str, schema: str) -> tuple[str | None, set[str]]:
-    scripts = ScriptDirectory.from_config(_config(package, schema))
+def _known(config: Config) -> tuple[str | None, set[str]]:
+    """The latest revision that this code knows, and all of them."""
+    scripts = ScriptDirectory.from_config(config)
     return scripts.get_current_head(), {script.revision for script in scripts.walk_revisions()}
 
 
@@ -137,6 +190,21 @@ def _lock(connection: Connection, schema: str) -> bool:
     return bool(taken)
 
 
-def _upgrade(connection: Connection, config: Config) -> None:
+def _upgrade(connection: Connection, config: Config, revision: str) -> None:
+    if _newer(connection, config):
+        log.info("tables are newer than this version", schema=config.attributes["schema"])
+        return
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
+
+
+def _newer(connection: Connection, config: Config) -> bool:
+    """Whether a newer version has migrated: one that was taken back is to start all the same."""
+    options = {
+        "version_table": config.attributes["version_table"],
+        "version_table_schema": config.attributes["schema"],
+    }
+    current = MigrationContext.configure(connection, opts=options).get_current_revision()
+    # Alembic opens the transactions itself.
+    connection.commit()
+    return current is not None and current not in _known(config)[1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from grpc import StatusCode
+
 from recmesh_kit.context import Call
 from recmesh_kit.telemetry.instruments import Family, Instruments, Observer
 from recmesh_kit.telemetry.tracing import Tracing
@@ -40,9 +42,7 @@ class CallObserver:
         Returns:
             What is told of its end: the name of the status, such as `OK`, and the seconds that it took.
         """
-        method = self._methods.get(call.method)
-        if method is None:
-            method = self._methods[call.method] = _Method(self._seconds, call.method)
+        method = self._method(call.method)
         span = self._tracing.serve(call.method, metadata)
         if span is None:
             return method.observe
@@ -52,6 +52,16 @@ class CallObserver:
             method.observe(code, seconds)
 
         return end
+
+    def turned_away(self, path: str) -> None:
+        """A call was turned away before it began."""
+        self._method(path).observe(StatusCode.RESOURCE_EXHAUSTED.name, 0.0)
+
+    def _method(self, path: str) -> _Method:
+        method = self._methods.get(path)
+        if method is None:
+            method = self._methods[path] = _Method(self._seconds, path)
+        return method
 
     def in_hand(self, read: Callable[[], float]) -> None:
         """Where to read how many calls are in hand."""

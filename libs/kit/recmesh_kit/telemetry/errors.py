@@ -1,7 +1,9 @@
 """What keeps a process from being looked at."""
 
+from recmesh_kit.errors import CannotStart
 
-class MetricsUnavailable(Exception):
+
+class MetricsUnavailable(CannotStart):
     """The metrics cannot be served where the settings say."""
 
     def __init__(self, listen: str, why: str) -> None:

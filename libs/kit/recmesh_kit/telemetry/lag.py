@@ -1,4 +1,5 @@
-"""How late the event loop is: what every call waits for while something else holds it up."""
+"""How late the event loop is, which is what every call waits for while something else holds it up; and how many tasks
+it has, which is what grows when one is forgotten."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ async def watch(instruments: Instruments) -> None:
     lag = instruments.seconds(
         "recmesh_event_loop_lag_seconds", "How much later than asked for the event loop calls back."
     ).of()
+    tasks = instruments.gauge("recmesh_event_loop_tasks", "Tasks of the event loop.").of()
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + EVERY_SECONDS
         await asyncio.sleep(EVERY_SECONDS)
         lag.observe(max(0.0, clock() - due))
+        tasks.set(len(asyncio.all_tasks()))

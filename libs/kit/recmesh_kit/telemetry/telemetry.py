@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry
@@ -36,6 +36,12 @@ class Telemetry:
         self.instruments = instruments or Instruments()
         self.tracing = tracing or Tracing()
         self.calls = CallObserver(self.instruments, self.tracing)
+
+    def watch_channels(self, read: Callable[[], float]) -> None:
+        """Where to read how many channels are open to the broker. To be called once."""
+        self.instruments.reading(
+            "recmesh_broker_channels", "Channels that are open to the broker.", read
+        )
 
     def watch(self, engines: Mapping[str, Engine]) -> None:
         """Has the connections of a database counted, and its statements traced. To be called once, before its use.

@@ -1,0 +1,417 @@
+"""What comes back by itself when the broker restarts, refuses, hangs, flaps, blocks or loses a node."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aio_pika
+import aiormq
+import pytest
+from pamqp import commands
+from pamqp import frame as frames
+from structlog.testing import capture_logs
+from yarl import URL
+
+from libs.kit.tests.queues import TIMEOUT, Inbox, send, until, wait_for_messages
+from recmesh_kit import broker as broker_module
+from recmesh_kit import link
+from recmesh_kit import publisher as publisher_module
+from recmesh_kit.broker import Broker, Refused, UnsupportedBroker
+from recmesh_kit.errors import Unavailable
+from recmesh_kit.link import BadUrl, nodes_of
+from recmesh_kit.proxy import Proxy
+from recmesh_kit.publisher import Publisher
+from recmesh_kit.topology import Queue, Topology
+
+Admin = aio_pika.abc.AbstractChannel
+
+
+@pytest.fixture
+async def second(amqp_url: str) -> AsyncIterator[Proxy]:
+    """Another way to the same broker, as another node of a cluster is."""
+    async with Proxy.to(amqp_url) as made:
+        yield made
+
+
+@pytest.fixture
+def quick_heartbeat(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Makes a connection count as dead after a second and a half; the parameter of the URL that goes with it."""
+    monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 0.75)
+    return "heartbeat=1"
+
+
+async def test_a_lost_node_is_replaced_by_the_next(
+    proxy: Proxy, second: Proxy, topology: Topology, queue: Queue
+) -> None:
+    inbox = Inbox()
+    async with Broker(f"{proxy.url},{second.url}", name="test", timeout_seconds=TIMEOUT) as broker:
+        await broker.declare(topology)
+        consumer = await broker.consume(queue.name, inbox, prefetch=1)
+        await broker.reply_queue(inbox)
+        await until(lambda: consumer.alive and broker.reply_to)
+        first, other = (proxy, second) if proxy.connections else (second, proxy)
+        replies = broker.reply_to
+        await first.close()
+        await until(lambda: not broker.connected)
+        await until(lambda: consumer.alive and broker.reply_to not in (replies, None))
+        assert other.connections
+        await broker.publish("", queue.name, b"1")
+        await broker.publish("", broker.reply_to or "", b"2")
+        await until(lambda: sorted(inbox.bodies) == [b"1", b"2"])
+
+
+@pytest.mark.parametrize("one", ["taking", "giving"])
+async def test_when_one_connection_is_lost_both_are_replaced(
+    broker: Broker, proxy: Proxy, queue: Queue, one: str
+) -> None:
+    inbox = Inbox()
+    consumer = await broker.consume(queue.name, inbox, prefetch=1)
+    await until(lambda: consumer.alive)
+    await send(broker, queue, b"1")
+    before = broker._link.live()
+    getattr(before, one).abort()
+    await until(lambda: broker._link.connections not in (before, None))
+    await send(broker, queue, b"2")
+    await until(lambda: b"2" in inbox.bodies)
+    await until(lambda: proxy.connections == 2)
+
+
+async def test_a_node_that_is_away_at_the_start_is_passed_over(amqp_url: str) -> None:
+    nodes = ",".join(["amqp://guest:guest@127.0.0.1:1/"] * 3 + [amqp_url])
+    async with Broker(nodes, name="test", timeout_seconds=TIMEOUT) as broker:
+        assert broker.connected
+
+
+async def test_a_broker_that_hangs_is_left_and_found_again(
+    proxy: Proxy, quick_heartbeat: str, topology: Topology, queue: Queue
+) -> None:
+    inbox = Inbox()
+    before = asyncio.all_tasks()
+    url = f"{proxy.url}?{quick_heartbeat}"
+    async with Broker(url, name="test", timeout_seconds=2) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        consumer = await broker.consume(queue.name, inbox, prefetch=10)
+        await broker.reply_queue(inbox)
+        await until(lambda: consumer.alive and broker.reply_to)
+        proxy.hang()
+        results = await asyncio.gather(
+            *(broker.publish("", queue.name, b"x") for _ in range(100)), return_exceptions=True
+        )
+        assert {type(result) for result in results} == {Unavailable}
+        await until(lambda: not broker.connected)
+        assert not consumer.alive
+        proxy.resume()
+        await until(lambda: consumer.alive and broker.reply_to)
+        await until(lambda: proxy.connections == 2)
+    await until(lambda: not asyncio.all_tasks() - before - _of(proxy))
+    await asyncio.to_thread(gc.collect)
+
+
+def _of(proxy: Proxy) -> set["asyncio.Task[object]"]:
+    """Tasks of the proxy, which learns of an end only by passing something on."""
+    return {task for task in asyncio.all_tasks() if "Proxy" in repr(task.get_coro())}
+
+
+async def test_a_broker_that_comes_and_goes_leaves_nothing_behind(
+    broker: Broker, proxy: Proxy, queue: Queue
+) -> None:
+    inbox = Inbox()
+    consumer = await broker.consume(queue.name, inbox, prefetch=10)
+    await broker.reply_queue(inbox)
+    await until(lambda: consumer.alive and broker.reply_to)
+    names = sorted(task.get_name().partition("-")[0] for task in asyncio.all_tasks())
+    for times in range(5):
+        await proxy.cut()
+        if times % 2:
+            await until(lambda: broker.connected)
+        sending = asyncio.create_task(send(broker, queue, *[b"x" * 10_000] * 500))
+        await proxy.cut()
+        await asyncio.wait([sending])
+        assert sending.exception() is None or isinstance(sending.exception(), Unavailable)
+    await until(lambda: consumer.alive and broker.reply_to)
+    await until(
+        lambda: sorted(task.get_name().partition("-")[0] for task in asyncio.all_tasks()) == names
+    )
+    assert proxy.connections == 2
+    await send(broker, queue, b"last")
+    await until(lambda: b"last" in inbox.bodies)
+
+
+async def test_another_topology_at_a_reconnection_is_waited_out(
+    broker: Broker, proxy: Proxy, queue: Queue, admin: Admin
+) -> None:
+    consumer = await broker.consume(queue.name, Inbox(), prefetch=10)
+    await until(lambda: consumer.alive)
+    await proxy.close()
+    await until(lambda: not broker.connected)
+    await admin.queue_delete(queue.name)
+    await admin.declare_queue(queue.name, durable=True)
+    await proxy.open()
+    met = broker._link._comeback.failures
+    await until(lambda: broker._link._comeback.failures > met + 1)
+    assert not broker.connected
+    assert not consumer.alive
+    await admin.queue_delete(queue.name)
+    await until(lambda: consumer.alive)
+
+
+async def test_another_version_at_a_reconnection_is_waited_out(
+    broker: Broker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(link, "OLDEST", (4, 99))
+        await proxy.cut()
+        await until(lambda: isinstance(broker._link.unsupported, UnsupportedBroker))
+        assert not broker.connected
+    await until(lambda: broker.connected)
+
+
+async def test_a_consumer_never_ends(broker: Broker, queue: Queue) -> None:
+    tried = 0
+
+    async def source(_: Admin) -> str:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise KeyError("a defect")
+        return queue.name
+
+    consumer = broker._start("odd", source, Inbox(), 1, None)
+    await until(lambda: consumer.alive)
+    assert tried == 2
+
+
+async def test_a_handler_whose_call_was_cancelled_has_failed(broker: Broker, queue: Queue) -> None:
+    seen = 0
+
+    async def handler(batch: list[broker_module.Delivery]) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            # As a library does to those who wait for what it closes.
+            raise asyncio.CancelledError
+        await batch[0].ack()
+
+    consumer = await broker.consume(queue.name, handler, prefetch=1)
+    await send(broker, queue, b"x")
+    await until(lambda: seen == 2)
+    assert consumer.alive
+
+
+async def test_while_publishing_is_blocked_consuming_goes_on(
+    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin
+) -> None:
+    """By an alarm (memory, disk) the broker stops reading what a publishing connection says, and tells it so."""
+    inbox = Inbox()
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        await send(broker, queue, b"1")
+        tell = broker._link.live().giving.wire.data_received
+        tell(frames.marshal(commands.Connection.Blocked("low on disk"), 0))
+        # aiormq reads it in a task of its own.
+        transport = broker._link.live().giving.transport
+        assert transport is not None
+        await until(lambda: _is_blocked(transport))
+        with pytest.raises(Unavailable):
+            await send(broker, queue, b"2")
+        await broker.consume(queue.name, inbox, prefetch=1)
+        await until(lambda: inbox.bodies == [b"1"])
+        await wait_for_messages(admin, queue, 0)
+        assert broker.connected
+        tell(frames.marshal(commands.Connection.Unblocked(), 0))
+        await until(lambda: not _is_blocked(transport))
+        await send(broker, queue, b"3")
+        await until(lambda: inbox.bodies == [b"1", b"3"])
+
+
+def _is_blocked(transport: aio_pika.abc.UnderlayConnection) -> bool:
+    event = transport.connection._Connection__connection_unblocked  # type: ignore[attr-defined]
+    return not event.is_set()
+
+
+async def test_what_waits_to_be_published_is_bounded(
+    broker: Broker, proxy: Proxy, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(broker, queue, b"1")
+    monkeypatch.setattr(broker_module, "_MOST_BYTES", 100_000)
+    proxy.hang(answers_only=True)
+    waiting = [asyncio.create_task(send(broker, queue, b"x" * 9_000)) for _ in range(20)]
+    await until(lambda: sum(task.done() for task in waiting) == 11)
+    for task in waiting:
+        if task.done():
+            with pytest.raises(Unavailable, match="too many"):
+                task.result()
+    proxy.resume()
+    await until(lambda: all(task.done() for task in waiting))
+    assert broker._bytes == 0
+    await send(broker, queue, b"x")
+
+
+async def test_what_is_given_up_is_let_go_of(
+    proxy: Proxy, topology: Topology, queue: Queue
+) -> None:
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        await send(broker, queue, b"1")
+        proxy.hang(answers_only=True)
+        with pytest.raises(Unavailable):
+            await send(broker, queue, b"2")
+        assert not broker._publishers[True]._unconfirmed
+        # The confirmation that comes late is nobody's.
+        proxy.resume()
+        await send(broker, queue, b"3")
+
+
+@pytest.mark.parametrize("queue", [1], indirect=True)
+async def test_after_a_refusal_another_channel_is_published_on(
+    broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused() -> Publisher:
+        """Publishes until the queue is found full: a quorum queue may take some more than it should."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                try:
+                    await send(broker, queue, b"x")
+                except Refused:
+                    return broker._publishers[True]
+
+    monkeypatch.setattr(publisher_module, "_RENEWAL_SECONDS", 1000.0)
+    first = await refused()
+    assert await refused() is first
+    monkeypatch.setattr(publisher_module, "_RENEWAL_SECONDS", 0.0)
+    assert await refused() is not first
+    await until(lambda: first.closed)
+    transport = broker._link.live().giving.transport
+    assert transport is not None
+    # Those before are closed.
+    await until(lambda: len(transport.connection.channels) == 1)
+
+
+async def test_a_consumer_that_is_never_answered_goes_on_trying_and_is_missed(
+    proxy: Proxy, topology: Topology, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quorum queue whose node was killed right after it was declared may answer no consumer."""
+    tried = []
+    consume = aiormq.Channel.basic_consume
+
+    async def unanswered(*args: object, **kwargs: object) -> None:
+        tried.append(1)
+        await asyncio.Event().wait()
+
+    inbox = Inbox()
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        monkeypatch.setattr(aiormq.Channel, "basic_consume", unanswered)
+        consumer = await broker.consume(queue.name, inbox, prefetch=1)
+        await until(lambda: len(tried) > 1)
+        # Since the first attempt, not the last.
+        assert broker.stalled() > 1
+        assert broker.connected
+        monkeypatch.setattr(aiormq.Channel, "basic_consume", consume)
+        await send(broker, queue, b"1")
+        await until(lambda: inbox.bodies == [b"1"])
+        assert consumer.alive
+        assert broker.stalled() == 0
+
+
+async def test_what_comes_before_an_answer_that_is_too_late_is_let_go_of(
+    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    consume = aiormq.Channel.basic_consume
+    answers = 0
+
+    async def answered(*args: Any, **kwargs: Any) -> Any:
+        nonlocal answers
+        answer = await consume(*args, **kwargs)
+        answers += 1
+        if answers == 1:
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(aiormq.Channel, "basic_consume", answered)
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        await send(broker, queue, b"1", b"2")
+        connection = broker._link.live().taking
+        consumer = await broker.consume(queue.name, inbox, prefetch=2, max_batch=1)
+        await until(lambda: inbox.bodies == [b"1"])
+        await until(lambda: consumer.alive)
+        inbox.gate.set()
+        await until(lambda: sorted(inbox.bodies) == [b"1", b"1", b"2"])
+        await consumer.drain(TIMEOUT)
+        await wait_for_messages(admin, queue, 0)
+        assert len(inbox.bodies) == 3
+        assert broker._link.live().taking is connection
+
+
+async def test_a_drain_that_the_broker_does_not_hear_hurts_no_other(
+    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin
+) -> None:
+    inbox = Inbox()
+    inbox.gate.clear()
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        await broker.declare(topology)
+        consumer = await broker.consume(queue.name, inbox, prefetch=1)
+        await send(broker, queue, b"1")
+        await until(lambda: inbox.bodies)
+        connection = broker._link.live().taking
+        proxy.hang(answers_only=True)
+        with capture_logs() as logs:
+            draining = asyncio.create_task(consumer.drain(TIMEOUT))
+            await until(lambda: "consumer not cancelled" in [entry["event"] for entry in logs])
+        # Acknowledged on a channel that is closing, it would end the connection.
+        inbox.gate.set()
+        await draining
+        proxy.resume()
+        await wait_for_messages(admin, queue, 1)
+        assert broker.connected
+        assert broker._link.live().taking is connection
+
+
+async def test_how_long_nothing_is_consumed_though_the_broker_is_there(
+    broker: Broker, proxy: Proxy, queue: Queue, topology: Topology, admin: Admin
+) -> None:
+    consumer = await broker.consume(queue.name, Inbox(), prefetch=1)
+    await until(lambda: consumer.alive)
+    assert broker.stalled() == 0
+    await admin.queue_delete(queue.name)
+    await until(lambda: broker.stalled() > 0)
+    await proxy.close()
+    # It is away: that is not the consumer's fault.
+    await until(lambda: broker.stalled() == 0)
+    await proxy.open()
+    await until(lambda: consumer.alive)
+    assert broker.stalled() == 0
+    await admin.queue_delete(queue.name)
+    await until(lambda: broker.stalled() > 0)
+    await consumer.drain(0)
+    assert broker.stalled() == 0
+    await broker.declare(topology)
+
+
+def test_nodes_are_listed() -> None:
+    nodes = nodes_of("amqp://a:b,c@h1:1/v, amqps://a:b%2C@h2/v?heartbeat=30 ")
+    assert nodes == [
+        URL("amqp://a:b,c@h1:1/v?heartbeat=10"),
+        URL("amqps://a:b%2C@h2/v?heartbeat=30"),
+    ]
+    assert [node.password for node in nodes] == ["b,c", "b,"]
+
+
+@pytest.mark.parametrize(
+    "urls", ["", "http://a:secret@h", "amqp://", "amqp://a:secret@h:port/", "amqp://a@h,amqp://"]
+)
+def test_what_is_no_url_is_not_shown(urls: str) -> None:
+    with pytest.raises(BadUrl, match="AMQP_URL: number") as refused:
+        nodes_of(urls)
+    assert "secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
