@@ -16,21 +16,22 @@ from recmesh_jobs.states import Lane
 REDISPATCH_SECONDS = {Lane.INTERACTIVE: 10, Lane.BULK: 60, Lane.SUSPECT: 10}
 """How long after its dispatch a job that nobody has claimed is dispatched again; a bulk job waits its turn for long."""
 _REDISPATCH = {lane: timedelta(seconds=seconds) for lane, seconds in REDISPATCH_SECONDS.items()}
-_MIDNIGHT = timedelta(minutes=1)
-"""Around midnight a request id is kept under both days, so that it stays unique across the partitions; longer than
-clocks are apart and transactions take."""
+_MIDNIGHT = timedelta(minutes=2)
+"""Around midnight a request id is kept under both days, so that it stays unique across the partitions. Twice this is
+longer than clocks are apart (a minute) and a job takes from its creation to its commit, taken together."""
 
 # One statement of one transaction: the request ids that are new, and their jobs, and those that have none. A request id
 # stands for a day, so it is looked for under the day before; what somebody else is storing under the same day is waited
 # for. The ids are stored in one order, so that two groups with the same ones wait for each other instead of
-# deadlocking. What does not come back is known already.
+# deadlocking. What does not come back is known already. When to dispatch a job again goes by the database's clock, as
+# all does that the relay and the sweeps look at.
 _STORE = """
     WITH v AS (
         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
-            $7::bytea[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+            $7::bytea[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::interval[],
             $12::uuid[], $13::bytea[], $14::bytea[], $15::bytea[])
         AS v(id, catalog, user_id, session, lane, version, query, deadline, create_time, expire_time,
-            dispatch_time, continues, shown, key, fingerprint)
+            redispatch, continues, shown, key, fingerprint)
     ),
     remembered AS (
         INSERT INTO recommender.requests (day, key, fingerprint, job_id)
@@ -44,7 +45,7 @@ _STORE = """
     INSERT INTO recommender.jobs (id, catalog, user_id, session, lane, state, version, query, deadline, create_time,
         expire_time, dispatch_time, dispatches, attempts, continues, shown)
     SELECT id, catalog, user_id, session, lane, 1, version, query, deadline, create_time,
-        expire_time, dispatch_time, 1, 0, continues, shown
+        expire_time, now() + redispatch, 1, 0, continues, shown
     FROM v WHERE key IS NULL OR id IN (SELECT job_id FROM remembered)
     RETURNING id
 """
@@ -249,7 +250,7 @@ async def _insert(
         [job.deadline for job in jobs],
         [job.create_time for job in jobs],
         [job.expire_time for job in jobs],
-        [job.create_time + _REDISPATCH[job.lane] for job in jobs],
+        [_REDISPATCH[job.lane] for job in jobs],
         [job.continues for job in jobs],
         [job.shown or None for job in jobs],
         [submission.key for submission in submissions],

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from recmesh_jobs.states import Lane, State
 
+ATTEMPT_LIMIT = 5
+"""How often a job is begun, unless the deployment says otherwise, before it is given up."""
 VERSION = 1
 """Version of the bytes in `Job.query` (a `recmesh.recommender.v1.Query`) and `Job.answer` (a
 `recmesh.events.v1.Answer`)."""
@@ -70,7 +72,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease on a job: who holds the same attempt may end it, nobody else."""
+    """A lease on a job: the worker that made it at this time, by the database's clock, may end the job, nobody else."""
 
     id: UUID
     attempt: int

@@ -26,7 +26,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UnsupportedVersion(Exception):
-    """The message was written by a newer version: leave it to a newer reader."""
+    """The message was written by a newer version: leave it to a newer reader.
+
+    Attributes:
+        deadline: Until when somebody wants it, where that is known: what is in a message today keeps its place in later
+            versions.
+    """
+
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,16 @@ def decode_job(body: bytes) -> Dispatched:
     """The job that a message dispatches.
 
     Raises:
-        UnsupportedVersion: The message is of a later version.
+        UnsupportedVersion: The message is of a later version; with the job's deadline.
         ValueError: The bytes are no such message.
     """
     with _reading("JobDispatched"):
         message = events.JobDispatched.FromString(body)
-        _check_version(message.version)
+        try:
+            _check_version(message.version)
+        except UnsupportedVersion as error:
+            error.deadline = _time(message.deadline)
+            raise
         return Dispatched(
             id=UUID(bytes=message.id),
             catalog=message.catalog,

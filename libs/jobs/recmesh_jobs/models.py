@@ -91,6 +91,7 @@ dead_letters = Table(
     Column("message", Text, nullable=False),
     Column("create_time", _time, nullable=False),
     Column("redrive_time", _time),
+    Index("ix_dead_letters_time", "create_time", "job_id"),
 )
 
 # One writer at a time holds a row of this table: that orders `seq`, so that a reader who has seen n has seen all

@@ -1,4 +1,7 @@
-"""Partitions by day: made ahead, dropped as a whole. The dead letters of their jobs go with them."""
+"""Partitions by day: made ahead, dropped as a whole. The dead letters of their jobs go with them.
+
+A job that was put back long after its creation is kept longer than its day, and so is its day.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,18 @@ STORAGE = {"jobs": "fillfactor = 80", "requests": "fillfactor = 100"}
 """How partitions are stored. A job that is claimed finds room beside itself, and so needs no new index entries."""
 _LETTERS_AT_ONCE = 5_000
 _FORGET = text(
-    f"DELETE FROM {SCHEMA}.dead_letters WHERE job_id IN (SELECT job_id FROM {SCHEMA}.dead_letters"
-    " WHERE job_id < CAST(CAST(:low AS text) AS uuid) LIMIT :limit) RETURNING job_id"
+    f"DELETE FROM {SCHEMA}.dead_letters WHERE job_id IN (SELECT d.job_id FROM {SCHEMA}.dead_letters d"
+    " WHERE d.job_id < CAST(CAST(:low AS text) AS uuid) AND NOT EXISTS ("
+    f"SELECT 1 FROM {SCHEMA}.jobs j WHERE j.id = d.job_id AND j.expire_time > CAST(:today AS timestamptz))"
+    " LIMIT :limit) RETURNING job_id"
+)
+_PUT_BACK = text(
+    f"SELECT EXISTS (SELECT 1 FROM {SCHEMA}.dead_letters d JOIN {SCHEMA}.jobs j ON j.id = d.job_id"
+    " WHERE d.job_id >= CAST(CAST(:low AS text) AS uuid) AND d.job_id < CAST(CAST(:high AS text) AS uuid)"
+    " AND j.id >= CAST(CAST(:low AS text) AS uuid) AND j.id < CAST(CAST(:high AS text) AS uuid)"
+    " AND j.expire_time > CAST(:today AS timestamptz)"
+    # A letter that says nothing of it any more, as its job was given up again, is later than a first one can be.
+    " AND (d.redrive_time IS NOT NULL OR d.create_time >= CAST(:late AS timestamptz)))"
 )
 
 
@@ -46,7 +59,7 @@ async def maintain(
         database: As the role that owns the tables.
         today: The day in UTC.
         ahead_days: How many days ahead partitions are made.
-        keep_days: How many whole days of jobs are kept before today.
+        keep_days: How many whole days of jobs are kept before today, unless some of one are kept for longer.
 
     Returns:
         The names of the partitions that were dropped.
@@ -61,22 +74,35 @@ async def maintain(
         async with database.transaction() as session:
             await _begin(session)
             for day in await _days(session, table):
-                if day < today - dt.timedelta(days=kept[table]):
+                over = day < today - dt.timedelta(days=kept[table])
+                if over and not await _is_needed(session, table, day, today):
                     await session.execute(text(f"DROP TABLE {SCHEMA}.{_name(table, day)}"))
                     dropped.append(_name(table, day))
-    await _forget_letters(database, today - dt.timedelta(days=keep_days))
+    await _forget_letters(database, today - dt.timedelta(days=keep_days), today)
     return dropped
 
 
-async def _forget_letters(database: Database, first: dt.date) -> None:
-    """Deletes the dead letters of jobs from before a day, some at a time."""
+async def _forget_letters(database: Database, first: dt.date, today: dt.date) -> None:
+    """Deletes the dead letters of jobs from before a day that are not kept for longer, some at a time."""
+    values = {
+        "low": _low("jobs", first),
+        "today": _begin_of(today),
+        "limit": _LETTERS_AT_ONCE,
+    }
     while True:
         async with database.transaction() as session:
-            forgotten = await session.execute(
-                _FORGET, {"low": _low("jobs", first), "limit": _LETTERS_AT_ONCE}
-            )
+            forgotten = await session.execute(_FORGET, values)
         if len(forgotten.all()) < _LETTERS_AT_ONCE:
             return
+
+
+async def _is_needed(session: AsyncSession, table: str, day: dt.date, today: dt.date) -> bool:
+    """Whether a day that is over has a job that is kept for longer, as it was put back: its dead letter tells."""
+    if table != "jobs":
+        return False
+    times = {"late": _begin_of(day + 2 * dt.timedelta(days=1)), "today": _begin_of(today)}
+    bounds = {"low": _low(table, day), "high": _high(table, day)}
+    return bool(await session.scalar(_PUT_BACK, bounds | times))
 
 
 async def _begin(session: AsyncSession) -> None:
@@ -137,8 +163,12 @@ def _name(table: str, day: dt.date) -> str:
 def _low(table: str, day: dt.date) -> str:
     if table == "requests":
         return day.isoformat()
-    return str(uuid7_floor(dt.datetime.combine(day, dt.time(), dt.UTC)))
+    return str(uuid7_floor(_begin_of(day)))
 
 
 def _high(table: str, day: dt.date) -> str:
     return _low(table, day + dt.timedelta(days=1))
+
+
+def _begin_of(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)

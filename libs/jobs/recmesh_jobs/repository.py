@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import reduce
+from operator import add
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Connection
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import Select, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from recmesh_jobs.job import Failure, Job
@@ -39,6 +43,15 @@ _COUNT = """
     FROM (SELECT lane FROM recommender.jobs WHERE end_time IS NULL LIMIT $1) unfinished
 """
 
+# Who was put back waits from then on, not from its creation.
+_STANDING = text(
+    "SELECT lane, count(*) AS jobs, count(*) FILTER (WHERE state = 2) AS running,"
+    " greatest(now() - min(since), interval '0') AS oldest FROM ("
+    "SELECT j.lane, j.state, coalesce("
+    "(SELECT d.redrive_time FROM recommender.dead_letters d WHERE d.job_id = j.id), j.create_time) AS since"
+    " FROM recommender.jobs j WHERE j.end_time IS NULL LIMIT :most) unfinished GROUP BY lane"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
@@ -51,6 +64,21 @@ class Unfinished:
 
     jobs: int
     bulk: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """The unfinished jobs of a lane.
+
+    Attributes:
+        jobs: How many.
+        running: Those of them that a worker has in hand.
+        oldest: How long the one has been waiting that waits the longest.
+    """
+
+    jobs: int
+    running: int
+    oldest: timedelta
 
 
 class JobRepository:
@@ -85,8 +113,7 @@ class JobRepository:
             session: Only this visit's; None for all.
             before: Only those older than this one; None from the newest on.
             limit: How many at the most.
-            most_bytes: Of answers, after which no more jobs are read. The one that goes beyond is among them, and of
-                more than one the first two.
+            most_bytes: As `within`.
         """
         query = (
             select(*_WITH_ANSWER)
@@ -102,17 +129,13 @@ class JobRepository:
             query = query.where(jobs.c.session == session, text("session <> ''"))
         if before is not None:
             query = query.where(jobs.c.id < before)
-        page = query.subquery()
-        newest_first = page.c.id.desc()
-        size = func.coalesce(func.octet_length(page.c.answer), 0)
-        sized = select(
-            page,
-            func.row_number().over(order_by=newest_first).label("place"),
-            func.sum(size).over(order_by=newest_first, rows=(None, -1)).label("bytes_before"),
-        ).subquery()
-        fitting = or_(sized.c.place <= 2, sized.c.bytes_before <= most_bytes)
-        found = select(sized).where(fitting).order_by(sized.c.place)
-        return [job_of(row) for row in (await self._session.execute(found)).mappings()]
+        found = await self._session.execute(within(query, ["id"], ["query", "answer"], most_bytes))
+        return [job_of(row) for row in found.mappings()]
+
+    async def standing(self, most: int) -> Mapping[Lane, LaneStanding]:
+        """The lanes that have unfinished jobs, which are looked at up to `most`."""
+        found = await self._session.execute(_STANDING, {"most": most})
+        return {Lane(lane): LaneStanding(*rest) for lane, *rest in found}
 
     async def cancel(self, id: UUID) -> Job | None:  # noqa: A002 - what it is
         """Ends an unfinished job as CANCELLED; None when it has ended already, or is not there."""
@@ -137,6 +160,32 @@ async def count_unfinished(connection: Connection, most: int) -> Unfinished:
     """How many jobs have not ended, counted up to `most`, by a connection of the driver."""
     row = await connection.fetchrow(_COUNT, most)
     return Unfinished(row["jobs"], row["bulk"])
+
+
+def within(
+    rows: Select[Any], newest: Sequence[str], long: Sequence[str], most_bytes: int
+) -> Select[Any]:
+    """The newest of some rows, as far as they are to be held in memory.
+
+    Args:
+        rows: They.
+        newest: Columns that say which of two is the newer one.
+        long: Columns that may be long.
+        most_bytes: Of these, after which no more rows are read. The one that goes beyond is among them, and of more
+            than one the first two.
+    """
+    page = rows.subquery()
+    newest_first = [page.c[name].desc() for name in newest]
+    sizes = [func.coalesce(func.octet_length(page.c[name]), 0) for name in long]
+    sized = select(
+        page,
+        func.row_number().over(order_by=newest_first).label("place"),
+        func.sum(reduce(add, sizes))
+        .over(order_by=newest_first, rows=(None, -1))
+        .label("bytes_before"),
+    ).subquery()
+    fitting = or_(sized.c.place <= 2, sized.c.bytes_before <= most_bytes)
+    return select(sized).where(fitting).order_by(sized.c.place)
 
 
 def job_of(row: Any) -> Job:

@@ -22,7 +22,8 @@ _RETURNING = (
     " RETURNING j.id, j.catalog, j.user_id, j.session, j.lane, j.query, j.deadline, j.create_time, j.expire_time,"
     " j.state, j.version, j.attempts, j.start_time, j.end_time, j.answer, j.error_reason, j.error_message, j.continues"
 )
-_TO_DISPATCH = _RETURNING + ", j.shown"
+TO_DISPATCH = _RETURNING + ", j.shown"
+"""Of a statement that changes jobs `j`: what `dispatchable` takes."""
 # What has no end stands in an index of its own: `end_time IS NULL` is how that is found.
 # The wait doubles each time, so that a long queue is not made longer by its own repeats.
 _DUE = text(
@@ -31,11 +32,14 @@ _DUE = text(
     " AND deadline > now() ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET dispatches = least(j.dispatches + 1, 30),"
     " dispatch_time = now() + make_interval(secs => least(600, :wait * power(2, least(j.dispatches, 10)))) "
-    "FROM due WHERE j.id = due.id" + _TO_DISPATCH
+    "FROM due WHERE j.id = due.id" + TO_DISPATCH
 )
+# In the order in which they came, whoever's clock is ahead.
 _HURRY = text(
-    "UPDATE recommender.jobs SET dispatch_time = now() "
-    "WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN :low AND :high AND state = 1 AND dispatch_time > now()"
+    "WITH unsent AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE id = ANY(CAST(:ids AS uuid[]))"
+    " AND id BETWEEN :low AND :high AND state = 1 AND dispatch_time > now() FOR UPDATE SKIP LOCKED) "
+    "UPDATE recommender.jobs j SET dispatch_time = least(now(), j.create_time) "
+    "FROM unsent WHERE j.id = unsent.id AND j.id BETWEEN :low AND :high"
 )
 _EXPIRE = text(
     "WITH late AS MATERIALIZED (SELECT id FROM recommender.jobs"
@@ -44,18 +48,18 @@ _EXPIRE = text(
     "UPDATE recommender.jobs j SET state = 6, end_time = now(), error_reason = :reason, error_message = :message "
     "FROM late WHERE j.id = late.id" + _RETURNING
 )
+_LOST = (
+    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs WHERE end_time IS NULL AND state = 2"
+    " AND (lease_until IS NULL OR lease_until < now())"
+)
 _REQUEUE = text(
-    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs"
-    " WHERE end_time IS NULL AND state = 2 AND lease_until < now()"
-    " AND attempts < :attempts LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    _LOST + " AND attempts < :attempts LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE recommender.jobs j SET state = 1, lane = :suspect, worker = NULL, lease_until = NULL,"
     " dispatches = 1, dispatch_time = now() + make_interval(secs => :wait) "
-    "FROM lost WHERE j.id = lost.id" + _TO_DISPATCH
+    "FROM lost WHERE j.id = lost.id" + TO_DISPATCH
 )
 _GIVE_UP = text(
-    "WITH lost AS MATERIALIZED (SELECT id FROM recommender.jobs"
-    " WHERE end_time IS NULL AND state = 2 AND lease_until < now()"
-    " AND attempts >= :attempts LIMIT :limit FOR UPDATE SKIP LOCKED), "
+    _LOST + " AND attempts >= :attempts LIMIT :limit FOR UPDATE SKIP LOCKED), "
     "failed AS (UPDATE recommender.jobs j SET state = 4, end_time = now(), worker = NULL, lease_until = NULL,"
     " error_reason = :reason, error_message = :message FROM lost WHERE j.id = lost.id"
     + _RETURNING
@@ -63,7 +67,8 @@ _GIVE_UP = text(
     "buried AS (INSERT INTO recommender.dead_letters"
     " (job_id, catalog, user_id, version, query, attempts, reason, message, create_time)"
     " SELECT id, catalog, user_id, version, query, attempts, :reason, :message, now() FROM failed"
-    " ON CONFLICT (job_id) DO NOTHING) "
+    " ON CONFLICT (job_id) DO UPDATE SET attempts = excluded.attempts, reason = excluded.reason,"
+    " message = excluded.message, create_time = excluded.create_time, redrive_time = NULL) "
     "SELECT * FROM failed"
 )
 
@@ -75,8 +80,10 @@ class SweepRepository:
         self._session = session
 
     async def due(self, lanes: Collection[Lane], wait_seconds: float) -> list[Job]:
-        """Queued jobs of some lanes that should be dispatched again by now: their message was lost, or never sent."""
-        return await self._dispatchable(_DUE, lanes=list(lanes), wait=wait_seconds)
+        """Queued jobs of some lanes that should be dispatched again by now, the oldest first: their message was lost,
+        or never sent."""
+        due = await self._dispatchable(_DUE, lanes=list(lanes), wait=wait_seconds)
+        return sorted(due, key=lambda job: job.id)
 
     async def hurry(self, ids: Sequence[UUID]) -> None:
         """Makes queued jobs due now: their message is known not to have been sent."""
@@ -106,11 +113,15 @@ class SweepRepository:
         return [job_of(row) for row in await self._rows(statement, values)]
 
     async def _dispatchable(self, statement: TextClause, **values: object) -> list[Job]:
-        rows = await self._rows(statement, values)
-        return [replace(job_of(row), shown=row["shown"] or b"") for row in rows]
+        return [dispatchable(row) for row in await self._rows(statement, values)]
 
     async def _rows(
         self, statement: TextClause, values: Mapping[str, object]
     ) -> Sequence[RowMapping]:
         found = await self._session.execute(statement, {**values, "limit": LIMIT})
         return found.mappings().all()
+
+
+def dispatchable(row: RowMapping) -> Job:
+    """The job that a row of `TO_DISPATCH` holds, with all that its message needs."""
+    return replace(job_of(row), shown=row["shown"] or b"")

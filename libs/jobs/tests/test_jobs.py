@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from libs.jobs.tests.rows import changed, job, read, run_out, stored
 from recmesh.common.v1 import error_reason_pb2 as reasons
-from recmesh_jobs import reading
 from recmesh_jobs.history import Event
 from recmesh_jobs.history_repository import Happened, HistoryRepository, events_of
 from recmesh_jobs.intake import Stored, Submission, find, request_key, store
@@ -20,40 +20,6 @@ from recmesh_jobs.states import Lane, State
 from recmesh_jobs.sweep import SweepRepository
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
-
-
-def job(**fields: object) -> Job:
-    now = dt.datetime.now(dt.UTC)
-    made = Job(
-        id=uuid7(now),
-        catalog=f"c{os.getpid()}",
-        user="ada",
-        session="",
-        lane=Lane.INTERACTIVE,
-        query=b"query",
-        deadline=now + dt.timedelta(minutes=5),
-        create_time=now,
-        expire_time=now + dt.timedelta(days=7),
-    )
-    return replace(made, **fields)  # type: ignore[arg-type]
-
-
-async def stored(database: Database, *jobs: Job) -> None:
-    async with database.driver() as connection:
-        await store(connection, [Submission(j, None, b"") for j in jobs])
-
-
-async def read(database: Database, job: Job) -> Job | None:
-    async with database.driver() as connection:
-        return (await reading.read(connection, [job.id])).get(job.id)
-
-
-async def run_out(database: Database, job: Job) -> None:
-    async with database.transaction() as session:
-        await session.execute(
-            text("UPDATE recommender.jobs SET lease_until = now() - interval '1 s' WHERE id = :id"),
-            {"id": job.id},
-        )
 
 
 async def test_a_stored_job_is_read_as_it_was_stored(database: Database) -> None:
@@ -375,7 +341,8 @@ async def test_a_result_is_stored_once_and_by_the_holder_of_the_lease_only(
         leases = LeaseRepository(connection, "w")
         claim = (await leases.claim([made.id], 30)).claims[made.id]
         assert not await LeaseRepository(connection, "other").succeed([(claim, b"theirs")])
-        assert not await leases.succeed([(replace(claim, attempt=claim.attempt + 1), b"stale")])
+        earlier = claim.start_time - dt.timedelta(microseconds=1)
+        assert not await leases.succeed([(replace(claim, start_time=earlier), b"stale")])
         assert await leases.succeed([(claim, b"ours")])
         assert not await leases.succeed([(claim, b"again")])
     found = await read(database, made)
@@ -458,9 +425,9 @@ async def test_a_job_whose_attempts_are_used_up_is_given_up(database: Database) 
 
 
 async def test_a_job_that_nobody_took_is_due_again_later_and_later(database: Database) -> None:
-    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=60)
-    made = job(id=uuid7(long_ago), create_time=long_ago)
+    made = job()
     await stored(database, made)
+    await changed(database, made, "dispatch_time = now()")
     async with database.transaction() as session:
         assert made.id in {j.id for j in await SweepRepository(session).due(list(Lane), 10)}
         assert made.id not in {j.id for j in await SweepRepository(session).due(list(Lane), 10)}
@@ -538,6 +505,14 @@ async def test_long_answers_are_not_read_beyond_a_page(database: Database) -> No
     # As many as fit, the next one, and so always two.
     for most_bytes, read_ in ((1, 2), (99, 2), (250, 3), (1_000, 5)):
         assert await page(database, most_bytes=most_bytes) == newest_first[:read_]
+    for one in made:
+        await delete(database, one)
+
+
+async def test_long_queries_are_not_read_beyond_a_page(database: Database) -> None:
+    made = [job(user="pages", query=b"x" * 100) for _ in range(5)]
+    await stored(database, *made)
+    assert await page(database, most_bytes=250) == made[:1:-1]
     for one in made:
         await delete(database, one)
 

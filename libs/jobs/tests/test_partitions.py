@@ -8,6 +8,7 @@ from sqlalchemy import text
 from localmesh.databases import PostgresServer
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs import partitions, reading
+from recmesh_jobs.dead_letters import DeadLetterRepository
 from recmesh_jobs.intake import Submission, find, request_key, store
 from recmesh_jobs.job import Failure, Job
 from recmesh_jobs.leases import LeaseRepository
@@ -36,8 +37,9 @@ async def own(postgres: PostgresServer, database_name: str) -> AsyncIterator[Dat
 
 def submission(day: dt.date) -> Submission:
     noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
-    later = noon + 30 * DAY
-    job = Job(uuid7(noon), "c", "u", "", Lane.INTERACTIVE, b"", later, noon, later)
+    job = Job(
+        uuid7(noon), "c", "u", "", Lane.INTERACTIVE, b"", noon + 30 * DAY, noon, noon + 5 * DAY
+    )
     return Submission(job, KEY, b"")
 
 
@@ -96,6 +98,56 @@ async def test_request_ids_go_after_two_days_and_dead_letters_with_their_jobs(
         await partitions.maintain(own, day + later * DAY, ahead_days=0, keep_days=5)
         counts = [await count(own, table) for table in ("jobs", "requests", "dead_letters")]
         assert tuple(counts) == left, later
+
+
+async def test_a_job_that_was_put_back_is_kept_though_its_day_is_over(own: Database) -> None:
+    made = submission(TODAY)
+    async with own.driver() as connection:
+        await store(connection, [made])
+        leases = LeaseRepository(connection, "w")
+        claims = (await leases.claim([made.job.id], 30)).claims
+        broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
+        await leases.fail([(claim, broken) for claim in claims.values()])
+    async with own.transaction() as session:
+        letters = DeadLetterRepository(session)
+        assert await letters.put_back([made.job.id], {Lane.INTERACTIVE: DAY}, 7 * DAY)
+    for later, left in ((4, (1, 1)), (6, (1, 1)), (8, (0, 0))):
+        await partitions.maintain(own, TODAY + later * DAY, ahead_days=0, keep_days=3)
+        assert (await count(own, "jobs"), await count(own, "dead_letters")) == left, later
+
+
+async def test_a_shorter_ttl_makes_room_at_once_though_there_are_dead_letters(
+    own: Database,
+) -> None:
+    made = submission(TODAY)
+    async with own.driver() as connection:
+        await store(connection, [made])
+        leases = LeaseRepository(connection, "w")
+        claims = (await leases.claim([made.job.id], 30)).claims
+        broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
+        await leases.fail([(claim, broken) for claim in claims.values()])
+    await partitions.maintain(own, TODAY + 3 * DAY, ahead_days=0, keep_days=2)
+    assert (await count(own, "jobs"), await count(own, "dead_letters")) == (0, 0)
+
+
+async def test_a_job_that_was_given_up_again_is_kept_though_its_day_is_over(own: Database) -> None:
+    made = submission(TODAY - 3 * DAY)
+    await partitions.maintain(own, TODAY - 3 * DAY, ahead_days=9, keep_days=9)
+    async with own.driver() as connection:
+        await store(connection, [made])
+        leases = LeaseRepository(connection, "w")
+        broken = Failure(reasons.ERROR_REASON_INTERNAL, "broken")
+        for _ in range(2):
+            claims = (await leases.claim([made.job.id], 30)).claims
+            await leases.fail([(claim, broken) for claim in claims.values()])
+            async with own.transaction() as session:
+                letters = DeadLetterRepository(session)
+                await letters.put_back([made.job.id], {Lane.INTERACTIVE: DAY}, 7 * DAY)
+        claims = (await leases.claim([made.job.id], 30)).claims
+        await leases.fail([(claim, broken) for claim in claims.values()])
+    for later, left in ((6, (1, 1)), (8, (0, 0))):
+        await partitions.maintain(own, TODAY + later * DAY, ahead_days=0, keep_days=3)
+        assert (await count(own, "jobs"), await count(own, "dead_letters")) == left, later
 
 
 async def test_jobs_come_in_while_days_are_made_and_replicas_do_not_trip_over_each_other(

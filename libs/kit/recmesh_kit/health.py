@@ -3,7 +3,8 @@
     STARTING -> SERVING <-> NOT_SERVING -> DRAINING (for good)
 
 A server serves while every component that it named is up. Further subjects (a worker's "text" queries) have a state
-of their own.
+of their own. The subject "liveness" is one apart: it says SERVING from the first moment and through a drain, and falls
+only when the process is stuck.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from recmesh_kit.liveness import LIVENESS, Stuck
 from recmesh_kit.tasks import Background
 
 log = structlog.get_logger()
@@ -40,6 +42,7 @@ class Health:
         self._up = dict.fromkeys(components, False)
         self._subjects = dict.fromkeys(subjects, False)
         self._services: list[str] = [""]
+        self._alive = True
         self._draining = False
         self._changed = asyncio.Condition()
 
@@ -77,8 +80,6 @@ class Health:
         name: str,
         check: Callable[[], Awaitable[None]],
         every: float,
-        *,
-        latched: bool = False,
     ) -> None:
         """Keeps a component's state up to date.
 
@@ -87,12 +88,9 @@ class Health:
             name: The component.
             check: Raises when the component is away; has a deadline of its own.
             every: Seconds between two checks.
-            latched: Once up it stays up: for what is needed to start, but not to go on.
         """
 
         async def look() -> None:
-            if latched and self._up[name]:
-                return
             try:
                 await check()
             except Exception as error:
@@ -102,6 +100,39 @@ class Health:
                 await self.set(name, up=True)
 
         background.loop(f"probe-{name}", look, every)
+
+    def watch_liveness(
+        self,
+        background: Background,
+        stuck: Mapping[str, Stuck],
+        *,
+        most_seconds: float,
+        every: float,
+    ) -> None:
+        """Keeps the subject "liveness" up to date.
+
+        Args:
+            background: Owns the loop.
+            stuck: By name, what must go on.
+            most_seconds: How long something may be stuck.
+            every: Seconds between two looks. Two in a row must find it so: a process that was paused looks first, and
+                then goes on.
+        """
+        found: set[str] = set()
+
+        async def look() -> None:
+            nonlocal found
+            now = {name for name, seconds in stuck.items() if seconds() > most_seconds}
+            both, found = now & found, now
+            if self._alive is bool(both):
+                self._alive = not both
+                if both:
+                    log.error("not alive", stuck=sorted(both), seconds=most_seconds)
+                else:
+                    log.info("alive again")
+                await self._publish()
+
+        background.loop(LIVENESS, look, every)
 
     async def wait_serving(self) -> None:
         """Returns once the server serves."""
@@ -117,6 +148,7 @@ class Health:
         whole = SERVING if self.serving else NOT_SERVING
         states = dict.fromkeys(self._services, whole)
         states |= {name: whole if up else NOT_SERVING for name, up in self._subjects.items()}
+        states[LIVENESS] = SERVING if self._alive else NOT_SERVING
         await self.servicer.publish(states, final=self._draining)
         async with self._changed:
             self._changed.notify_all()
@@ -128,7 +160,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     """
 
     def __init__(self) -> None:
-        self._states: Mapping[str, int] = {"": NOT_SERVING}
+        self._states: Mapping[str, int] = {"": NOT_SERVING, LIVENESS: SERVING}
         self._final = False
         self._changed = asyncio.Condition()
 

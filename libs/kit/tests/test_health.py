@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,6 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from libs.kit.tests.calls import CATALOGS, catalogs, failure, health_of, until
 from recmesh_kit.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
+from recmesh_kit.liveness import LIVENESS, Pulse
 from recmesh_kit.tasks import Background
 from recmesh_kit.testing import running
 
@@ -142,17 +145,53 @@ async def test_a_probe_follows_its_component() -> None:
         await until(lambda: health.serving)
 
 
-async def test_a_latched_probe_is_asked_until_it_was_up() -> None:
-    health, database, other = Health(("database", "other")), Database(), Database()
-    database.up = False
-    async with Background() as background:
-        health.probe(background, "database", database.ping, 0.01, latched=True)
-        health.probe(background, "other", other.ping, 0.01)
-        await until(lambda: database.asked > 2)
-        assert not health.serving
-        database.up = True
-        await until(lambda: health.serving)
-        database.up, before = False, database.asked
-        rounds = other.asked
-        await until(lambda: other.asked > rounds + 3)
-        assert (health.serving, database.asked) == (True, before)
+async def test_liveness_is_apart_from_the_rest() -> None:
+    health, stuck = Health(("database",)), {"consumers": 0.0, "compute": 0.0}
+    async with Background() as background, running([], health=health) as channel:
+        assert (await asked(channel), await asked(channel, LIVENESS)) == (NOT_SERVING, SERVING)
+        watch = watched(channel, LIVENESS)
+        told = [(await watch.read()).status]
+        health.watch_liveness(
+            background,
+            {name: partial(stuck.__getitem__, name) for name in stuck},
+            most_seconds=10,
+            every=0.001,
+        )
+        for seconds in (11.0, 9.0):
+            stuck["compute"] = seconds
+            told.append((await watch.read()).status)
+        await health.set("database", up=True)
+        assert await asked(channel) == SERVING
+        await health.drain()
+        assert (await asked(channel), await asked(channel, LIVENESS)) == (NOT_SERVING, SERVING)
+    assert told == [SERVING, NOT_SERVING, SERVING]
+
+
+async def test_what_is_stuck_at_one_look_may_have_been_paused() -> None:
+    health, looks = Health(()), 0
+
+    def stuck() -> float:
+        nonlocal looks
+        looks += 1
+        return 100.0 if looks % 2 else 0.0
+
+    async with Background() as background, running([], health=health) as channel:
+        health.watch_liveness(background, {"compute": stuck}, most_seconds=10, every=0.001)
+        while looks < 10:
+            assert await asked(channel, LIVENESS) == SERVING
+
+
+def test_a_pulse_says_how_long_a_thread_is_at_it() -> None:
+    pulse = Pulse()
+
+    def work(limit: float, *, more: float) -> float:
+        while pulse.stuck() < limit:
+            time.sleep(limit / 10)
+        return limit + more
+
+    assert pulse.stuck() == 0
+    assert pulse.run(work, 0.01, more=1) == 1.01
+    assert pulse.stuck() == 0
+    with pytest.raises(ZeroDivisionError):
+        pulse.run(lambda: 1 / 0)
+    assert pulse.stuck() == 0

@@ -20,7 +20,7 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.layout import INDEX_PROGRESS, topology_of
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
-from recmesh_kit.tasks import Background
+from recmesh_kit.tasks import Background, steadily
 from recmesh_kit.telemetry.telemetry import telemetry_of
 
 PACKAGE = "recmesh_catalog"
@@ -41,28 +41,34 @@ async def run(settings: CatalogSettings) -> None:
         database = await stack.enter_async_context(Database.of(settings, PACKAGE))
         telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, PACKAGE))
+        telemetry.watch_channels(lambda: broker.channels)
         await broker.declare(topology_of("catalog"))
         auth = auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]
         identity = await stack.enter_async_context(
             Identity(settings.auth_target, auth, timeout_seconds=AUTH_SECONDS)
         )
         background = await stack.enter_async_context(Background())
-        health = Health(("database", "broker", "keys"))
+        # What changes waits in the outbox for the broker: that is no reason to turn callers away, at a start either.
+        health = Health(("database", "keys"))
         every = settings.probe_interval_seconds
         health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
-        # Without the broker every call is still answered in full: what there is to tell waits in the outbox.
-        health.probe(background, "broker", broker.ping, every, latched=True)
         identity.watch(background, health, every)
         outbox = Outbox(database)
         relay = Relay(database, broker)
-        background.loop("relay", relay.send_waiting, RELAY_SECONDS, wake=outbox.wake)
+        background.loop("relay", steadily(relay.send_waiting), RELAY_SECONDS, wake=outbox.wake)
         progress = await broker.consume(
             INDEX_PROGRESS.name, Progress(database).handle, prefetch=PREFETCH
         )
         stack.push_async_callback(progress.drain, DRAIN_SECONDS)
         if telemetry.instruments.recording:
             age = Age(database, telemetry.instruments)
-            background.loop("outbox age", age.look, LOOK_SECONDS)
+            background.loop("outbox age", steadily(age.look), LOOK_SECONDS)
+        health.watch_liveness(
+            background,
+            {"consumers": broker.stalled},
+            most_seconds=settings.liveness_seconds,
+            every=every,
+        )
         await serve(
             settings,
             services(database, outbox),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from recmesh.auth.v1 import auth_service_pb2
-from recmesh.catalog.v1 import catalog_service_pb2
+from recmesh.catalog.v1 import catalog_service_pb2, interaction_service_pb2
 from recmesh_jobs.models import SCHEMA
 from recmesh_kit import bootstrap
 from recmesh_kit.broker import Broker
@@ -21,6 +21,10 @@ from recmesh_recommender.assembly import Recommender
 from recmesh_recommender.catalog_client import CatalogClient
 from recmesh_recommender.servicer import services
 from recmesh_recommender.settings import RecommenderSettings
+from recmesh_recommender.verify.catalog_source import ExportSource
+from recmesh_recommender.verify.repairs import Repairs
+from recmesh_recommender.verify.service import Verifier
+from recmesh_recommender.verify.servicer import index_service
 
 NAME = "recmesh_recommender"
 PACKAGE = "recmesh_jobs"
@@ -36,6 +40,7 @@ async def run(settings: RecommenderSettings) -> None:
         database = await stack.enter_async_context(Database.of(settings, NAME))
         telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, NAME))
+        telemetry.watch_channels(lambda: broker.channels)
         identity = await stack.enter_async_context(
             Identity(
                 settings.auth_target,
@@ -47,7 +52,10 @@ async def run(settings: RecommenderSettings) -> None:
         channel = await stack.enter_async_context(
             connect(
                 settings.catalog_target,
-                [catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]],
+                [
+                    catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+                    interaction_service_pb2.DESCRIPTOR.services_by_name["InteractionService"],
+                ],
                 timeout_seconds=CALL_SECONDS,
                 credentials=identity.credentials,
             )
@@ -57,16 +65,22 @@ async def run(settings: RecommenderSettings) -> None:
         recommender = await stack.enter_async_context(
             Recommender(settings, database, broker, catalog.is_public, background, telemetry)
         )
-        health = Health(("database", "broker", "keys"))
+        verifier = Verifier(database, ExportSource(channel), Repairs(broker))
+        # Jobs are accepted without the broker, at a start too: it is no reason to turn callers away.
+        health = Health(("database", "keys"))
         every = settings.probe_interval_seconds
         tables = Tables(database, PACKAGE, SCHEMA, recommender.start)
         health.probe(background, "database", tables.check, every)
-        # Jobs are accepted without the broker, so its going away later is no reason to turn callers away.
-        health.probe(background, "broker", broker.ping, every, latched=True)
         identity.watch(background, health, every)
+        health.watch_liveness(
+            background,
+            {"consumers": broker.stalled},
+            most_seconds=settings.liveness_seconds,
+            every=every,
+        )
         await serve(
             settings,
-            services(recommender.service),
+            [*services(recommender), index_service(verifier)],
             verifier=identity.verifier,
             health=health,
             telemetry=telemetry,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from recmesh_jobs.repository import count_unfinished
 from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
+from recmesh_kit.refusals import Refusals
 from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_recommender.errors import TooManyJobs
 from recmesh_recommender.metrics import JobMetrics
 
 REFRESH_SECONDS = 0.25
-RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -53,6 +53,12 @@ class Admission:
         self._metrics = metrics or JobMetrics(Instruments())
         self._all = _Tally(limit)
         self._bulk = _Tally(int(limit * bulk_share))
+        self._refusals = Refusals()
+
+    @property
+    def limit(self) -> int:
+        """How many unfinished jobs are admitted."""
+        return self._all.limit
 
     async def refresh(self) -> None:
         """Counts anew."""
@@ -77,20 +83,35 @@ class Admission:
         fitting = min(wanted, *(tally.room for tally in tallies))
         if fitting < 1:
             raise self.refusal(lane)
-        for tally in tallies:
-            tally.storing += fitting
-        try:
+        with _storing(tallies, fitting):
             yield fitting
-        finally:
-            for tally in tallies:
-                tally.storing -= fitting
-                # Also after an error, when nobody knows whether it is stored: the next count tells.
-                tally.stored += fitting
+
+    @contextmanager
+    def readmitted(self, wanted: int) -> Iterator[int]:
+        """Lets jobs in again that were given up, which are queued within the block: as many of those wanted as there is
+        room for beside that which bulk jobs leave to people. Yields how many, maybe none."""
+        kept = self._all.limit - self._bulk.limit
+        fitting = max(0, min(wanted, self._all.room - kept))
+        with _storing((self._all,), fitting):
+            yield fitting
 
     def refusal(self, lane: Lane) -> TooManyJobs:
         """The error for a job of a lane for which there is no room."""
         tightest = min(self._tallies(lane), key=lambda tally: tally.room)
-        return TooManyJobs(tightest.limit, RETRY_SECONDS)
+        return TooManyJobs(tightest.limit, self._refusals.another())
 
     def _tallies(self, lane: Lane) -> tuple[_Tally, ...]:
         return (self._all, self._bulk) if lane is Lane.BULK else (self._all,)
+
+
+@contextmanager
+def _storing(tallies: Iterable[_Tally], jobs: int) -> Iterator[None]:
+    for tally in tallies:
+        tally.storing += jobs
+    try:
+        yield
+    finally:
+        for tally in tallies:
+            tally.storing -= jobs
+            # Also after an error, when nobody knows whether it is stored: the next count tells.
+            tally.stored += jobs

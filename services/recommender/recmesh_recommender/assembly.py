@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
@@ -14,7 +15,7 @@ from recmesh_kit.database import Database
 from recmesh_kit.filters import check
 from recmesh_kit.filters.schema import ITEMS
 from recmesh_kit.layout import topology_of
-from recmesh_kit.tasks import Background
+from recmesh_kit.tasks import Background, steadily
 from recmesh_kit.telemetry.telemetry import Telemetry
 from recmesh_recommender.admission import REFRESH_SECONDS, Admission
 from recmesh_recommender.catalogs import Catalogs
@@ -22,15 +23,18 @@ from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
 from recmesh_recommender.intake import Intake
 from recmesh_recommender.metrics import JobMetrics
 from recmesh_recommender.orders import Terms
+from recmesh_recommender.queues.service import QueueService
 from recmesh_recommender.reader import Reader
 from recmesh_recommender.replies import Replies
 from recmesh_recommender.service import RecommendationService
 from recmesh_recommender.settings import RecommenderSettings
-from recmesh_recommender.upkeep import Upkeep, steadily
+from recmesh_recommender.upkeep import Upkeep
 from recmesh_recommender.waiting import TICK_SECONDS, WaitingRoom
 
 PARTITION_SECONDS = 3600.0
 QUEUES_SECONDS = 5.0
+LAST_STORE_SECONDS = 2.0
+"""How long the last jobs have to be stored at the end; whoever sent them is told that they were not."""
 LAST_DISPATCH_SECONDS = 2.0
 """How long the last messages have at the end; what is left then is relayed by a fellow or at the next start."""
 
@@ -99,6 +103,13 @@ class Recommender:
             room=self.room,
             terms=_terms(settings),
         )
+        self.queues = QueueService(
+            database,
+            broker=broker,
+            dispatcher=self._dispatcher,
+            admission=self._admission,
+            terms=_terms(settings),
+        )
 
     async def __aenter__(self) -> Recommender:
         await self._broker.declare(topology_of("recommender"))
@@ -132,8 +143,10 @@ class Recommender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._intake.aclose()
-        await self._reader.aclose()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_STORE_SECONDS):
+                await self._intake.aclose()
+                await self._reader.aclose()
         await self._dispatcher.drain(LAST_DISPATCH_SECONDS)
         await self._catalogs.aclose()
 

@@ -117,7 +117,9 @@ def recommendation(job: Job) -> Recommendation:
     if job.answer is not None:
         _add_answer(message, Answer.FromString(job.answer))
         if job.end_time is not None:
-            message.timings.total.FromTimedelta(job.end_time - job.create_time)
+            # By two clocks, one of which may be ahead.
+            total = max(job.end_time - job.create_time, dt.timedelta())
+            message.timings.total.FromTimedelta(total)
     return message
 
 

@@ -16,8 +16,9 @@ from recmesh_jobs import messages
 from recmesh_jobs.job import VERSION, Job
 from recmesh_jobs.lanes import QUEUE_OF
 from recmesh_jobs.states import Lane
+from recmesh_kit import faults
 from recmesh_kit.amqp import REQUEST_ID_HEADER
-from recmesh_kit.broker import Broker, Outgoing
+from recmesh_kit.broker import Broker, Outgoing, Refused
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.layout import JOBS, RECOMMENDER_EVENTS
 from recmesh_kit.tasks import Background
@@ -129,6 +130,10 @@ class Dispatcher:
         unsent.clear()
         return taken
 
+    def keep_unsent(self, lanes: frozenset[Lane], unsent: Iterable[UUID]) -> None:
+        """Takes back what `take_unsent` gave."""
+        (self._prompt if lanes == PROMPT else self._patient).unsent.extendleft(unsent)
+
     async def run(self) -> None:
         """Publishes what is waiting, many at a time; ends by being cancelled."""
         await asyncio.gather(self._run(self._prompt), self._run(self._patient))
@@ -168,7 +173,7 @@ class Dispatcher:
             line.over(parcels, unsent)
 
     async def _publish(self, parcels: Sequence[_Parcel], place_of: PlaceOf) -> list[_Parcel]:
-        """Publishes what can be; returns the rest.
+        """Publishes what can be; returns the rest, without what the broker refuses.
 
         Raises:
             Unavailable: The broker is away.
@@ -189,7 +194,13 @@ class Dispatcher:
         for some, confirm in ((jobs, True), (news, False)):
             if some:
                 errors = await self._broker.publish_all([one for _, one in some], confirm=confirm)
-                unsent += [parcel for (parcel, _), error in zip(some, errors, strict=True) if error]
+                # What a full queue refuses is not tried again at once, but when its row is due.
+                unsent += [
+                    parcel
+                    for (parcel, _), error in zip(some, errors, strict=True)
+                    if error and not isinstance(error, Refused)
+                ]
+        faults.reach("dispatch.published", (parcel.job.user for parcel, _ in jobs))
         return unsent
 
     async def _message(self, parcel: _Parcel, place: Place | None) -> Outgoing:

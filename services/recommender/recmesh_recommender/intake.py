@@ -9,7 +9,7 @@ from recmesh_jobs import intake
 from recmesh_jobs.intake import Stored, Submission, request_key
 from recmesh_jobs.job import Job
 from recmesh_jobs.states import Lane
-from recmesh_kit import context
+from recmesh_kit import context, faults
 from recmesh_kit.batcher import Batcher
 from recmesh_kit.database import Database
 from recmesh_kit.errors import RecmeshError
@@ -91,11 +91,16 @@ class Intake:
         self._runs: Batcher[_Parcel, Sequence[Stored]] = Batcher(
             "bulk intake", self._store, max_batch=1, max_waiting=MAX_WAITING_RUNS
         )
+        # Together, as there are most of them when there is most to do: of those who are turned away, each may repeat.
+        self._repeats: Batcher[Submission, Stored | None] = Batcher(
+            "looking for repeats", self._find, max_batch=insert_batch, max_waiting=max_waiting
+        )
 
     async def aclose(self) -> None:
         """Stores what was accepted, and takes nothing more."""
         await self._singles.aclose()
         await self._runs.aclose()
+        await self._repeats.aclose()
 
     async def take(self, draft: Draft) -> Stored:
         """Stores a job, or finds the one that the request id stands for.
@@ -113,7 +118,9 @@ class Intake:
                 (stored,) = await self._singles.submit(_parcel([submission]))
         except (DeadlineOutOfRange, TooManyJobs):
             # A repeated call makes no job: it is answered with the first one, whatever may be stored by now.
-            (earlier,) = await self._find([submission])
+            if submission.key is None:
+                raise
+            earlier = await self._repeats.submit(submission)
             if earlier is None:
                 raise
             stored = earlier
@@ -141,9 +148,13 @@ class Intake:
             stored = []
         for place, outcome in zip(new, stored, strict=False):
             outcomes[place] = outcome
-        full = self._admission.refusal(Lane.BULK)
+        if None in outcomes:
+            full = self._admission.refusal(Lane.BULK)
+            outcomes = [outcome or full for outcome in outcomes]
         return [
-            _judged(draft, outcome or full) for draft, outcome in zip(drafts, outcomes, strict=True)
+            _judged(draft, outcome)
+            for draft, outcome in zip(drafts, outcomes, strict=True)
+            if outcome is not None
         ]
 
     async def _store_fitting(self, new: Sequence[Submission]) -> Sequence[Stored]:
@@ -163,6 +174,7 @@ class Intake:
         with traced, self._metrics.step("store"):
             async with self._database.driver() as connection:
                 stored = iter(await intake.store(connection, submissions))
+        faults.reach("intake.stored", (submission.job.user for submission in submissions))
         outcomes: list[Sequence[Stored]] = []
         for parcel in parcels:
             outcomes.append([next(stored) for _ in parcel.submissions])

@@ -13,7 +13,6 @@ from recmesh.recommender.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
     queue_service_pb2,
-    queue_service_pb2_grpc,
     serving_config_service_pb2,
     serving_config_service_pb2_grpc,
 )
@@ -23,6 +22,8 @@ from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServi
 from recmesh_kit import names, paging
 from recmesh_kit.server import Service
 from recmesh_recommender import converters, rows
+from recmesh_recommender.assembly import Recommender
+from recmesh_recommender.queues.servicer import QueueServicer
 from recmesh_recommender.service import RecommendationService
 
 MAX_PAGE_BYTES = 2 * 1024 * 1024
@@ -131,10 +132,13 @@ def _id(text: str) -> UUID:
         raise paging.invalid_token() from None
 
 
-def services(service: RecommendationService) -> list[Service]:
+def services(recommender: Recommender) -> list[Service]:
     """The services of the contract, with who answers for them. What nobody answers for yet is listed all the same."""
     return [
-        Service(pb.DESCRIPTOR.services_by_name["RecommenderService"], RecommenderServicer(service)),
+        Service(
+            pb.DESCRIPTOR.services_by_name["RecommenderService"],
+            RecommenderServicer(recommender.service),
+        ),
         Service(
             model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
             model_service_pb2_grpc.ModelServiceServicer(),
@@ -145,6 +149,6 @@ def services(service: RecommendationService) -> list[Service]:
         ),
         Service(
             queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
-            queue_service_pb2_grpc.QueueServiceServicer(),
+            QueueServicer(recommender.queues),
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
+from recmesh_jobs.job import ATTEMPT_LIMIT
 from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
 from recmesh_recommender.orders import MAX_DEADLINE
 
@@ -32,7 +33,8 @@ class RecommenderSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
         300,
         gt=0,
         le=MAX_DEADLINE.total_seconds(),
-        description="From when on a job is not worth starting, when its caller does not say.",
+        description="From when on a job is not worth starting, when its caller does not say: longer than clocks are "
+        "apart, as the database's decides.",
     )
     bulk_deadline_seconds: float = Field(
         MAX_DEADLINE.total_seconds(),
@@ -42,7 +44,7 @@ class RecommenderSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
     )
     result_ttl_days: int = Field(7, ge=2, le=365, description="How long jobs and results are kept.")
     attempt_limit: int = Field(
-        5, ge=1, le=100, description="Attempts without a word after which a job is given up."
+        ATTEMPT_LIMIT, ge=1, le=100, description="Attempts after which a job is given up."
     )
     sweep_seconds: float = Field(
         1.0, gt=0, description="How often jobs are looked for that nobody looks after."

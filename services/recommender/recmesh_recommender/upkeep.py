@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -55,6 +54,11 @@ class Upkeep:
 
     async def sweep(self) -> None:
         """Ends what is late or lost for good, and has tried again what was lost."""
+        while await self._sweep_some() == LIMIT:
+            pass
+
+    async def _sweep_some(self) -> int:
+        """Sweeps as much as its statements do at once; says how much there was of the kind of which there was most."""
         async with self._database.transaction() as session:
             repository = SweepRepository(session)
             ended = await repository.expire()
@@ -62,12 +66,16 @@ class Upkeep:
             lost = await repository.requeue_lost(
                 self._attempt_limit, REDISPATCH_SECONDS[Lane.SUSPECT]
             )
-        ended += given_up
         self._metrics.given_up(len(given_up))
+        most = max(map(len, (ended, given_up, lost)))
+        ended += given_up
         if ended or lost:
             log.info("swept", ended=len(ended), tried_again=len(lost))
         self._dispatcher.announce(ended)
-        await self._dispatcher.dispatch_again(lost)
+        # Without waiting for room: the sweep goes on whatever the broker does.
+        for job in lost:
+            self._dispatcher.dispatch(job, None)
+        return most
 
     async def relay(self, lanes: frozenset[Lane]) -> None:
         """Dispatches what was not dispatched, or whose message nobody took. While the broker is away they stay due.
@@ -79,11 +87,15 @@ class Upkeep:
         if not self._broker.connected:
             return
         unsent = self._dispatcher.take_unsent(lanes)
-        while True:
-            async with self._database.transaction() as session:
-                repository = SweepRepository(session)
-                await repository.hurry(unsent)
-                due = await repository.due(lanes, wait)
+        while self._broker.connected:
+            try:
+                async with self._database.transaction() as session:
+                    repository = SweepRepository(session)
+                    await repository.hurry(unsent)
+                    due = await repository.due(lanes, wait)
+            except Unavailable:
+                self._dispatcher.keep_unsent(lanes, unsent)
+                raise
             if due:
                 log.info("relayed", jobs=len(due))
             await self._dispatcher.dispatch_again(due)
@@ -110,16 +122,3 @@ class Upkeep:
         )
         if dropped:
             log.info("partitions dropped", names=dropped)
-
-
-def steadily(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """The same work, whose rounds are skipped while the database is away: the loop then keeps its pace, and goes on as
-    soon as the database is back. (What is away is logged where it is noticed.)"""
-
-    async def go_round() -> None:
-        try:
-            await work()
-        except Unavailable:
-            return
-
-    return go_round

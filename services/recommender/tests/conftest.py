@@ -25,13 +25,13 @@ from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.layout import topology_of
 from recmesh_kit.migrations import migrate
+from recmesh_kit.proxy import Proxy
 from recmesh_kit.tasks import Background
 from recmesh_kit.testing import bearer, fields_of, reason_of, running
 from recmesh_recommender import assembly, waiting
 from recmesh_recommender.assembly import Recommender
 from recmesh_recommender.servicer import services
 from recmesh_recommender.settings import RecommenderSettings
-from services.catalog.tests.proxy import Proxy
 
 if TYPE_CHECKING:
     from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceAsyncStub
@@ -40,6 +40,7 @@ FILMS, SECRET = "catalogs/films", "catalogs/secret"
 ALIEN = Query(title="Alien")
 ANN, BOB = bearer("ann"), bearer("bob")
 EDITOR = bearer("ed", testing.EDITOR)
+ADMIN = bearer("root", testing.ADMIN)
 Metadata = tuple[tuple[str, str], ...]
 Fetch = Callable[[str], Awaitable[bool | None]]
 
@@ -54,6 +55,7 @@ class Replica:
     """A running recommender, and the ways to call it."""
 
     stub: RecommenderServiceAsyncStub
+    channel: grpc.aio.Channel
     recommender: Recommender
     broker: Broker
 
@@ -181,8 +183,10 @@ async def replica_of(
         await recommender.start()
         if broker.connected:
             await until(lambda: broker.reply_to)
-        channel = await stack.enter_async_context(running(services(recommender.service)))
-        yield Replica(RecommenderServiceStub(channel), recommender, broker)
+        channel = await stack.enter_async_context(
+            running(services(recommender), max_concurrent_calls=settings.max_concurrent_calls)
+        )
+        yield Replica(RecommenderServiceStub(channel), channel, recommender, broker)
 
 
 @pytest.fixture(scope="session")
@@ -233,10 +237,8 @@ async def replica(database: Database, amqp_url: str) -> AsyncIterator[Replica]:
 @pytest.fixture
 async def proxy(amqp_url: str) -> AsyncIterator[Proxy]:
     """A way to the broker that can be cut."""
-    proxy = Proxy(amqp_url)
-    await proxy.open()
-    yield proxy
-    await proxy.close()
+    async with Proxy.to(amqp_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture

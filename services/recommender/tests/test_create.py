@@ -1,20 +1,24 @@
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
 import aio_pika
 import grpc
 import pytest
+from asyncpg import Connection
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 
 from recmesh.recommender.v1.query_pb2 import Query
+from recmesh_jobs import intake
+from recmesh_jobs.intake import Stored, Submission
 from recmesh_jobs.messages import VERSION_HEADER, decode_job, timestamp
 from recmesh_kit.database import Database
 from recmesh_kit.layout import INTERACTIVE
-from recmesh_kit.testing import status_of
-from services.catalog.tests.proxy import Proxy
+from recmesh_kit.proxy import Proxy
+from recmesh_kit.testing import reason_of, status_of
 from services.recommender.tests.conftest import (
     ALIEN,
     ANN,
@@ -144,6 +148,33 @@ async def test_over_the_limit_nothing_is_written(database: Database, amqp_url: s
 
 
 @pytest.mark.usefixtures("counted_once")
+async def test_those_who_are_turned_away_are_looked_up_together(
+    database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+
+    async def find(
+        connection: Connection, submissions: Sequence[Submission]
+    ) -> list[Stored | None]:
+        groups.append(len(submissions))
+        return await look_up(connection, submissions)
+
+    look_up = intake.find
+    monkeypatch.setattr(intake, "find", find)
+    async with replica_of(database, amqp_url, admission_limit=1) as replica:
+        first = await replica.create(request_id="once")
+        await replica.recommender._admission.refresh()
+        calls = [replica.create(request_id="once" if n % 2 else f"{n}") for n in range(60)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        # Who has no request id repeats nothing.
+        assert await failure(replica.create()) == "RESOURCE_EXHAUSTED TOO_MANY_JOBS"
+    found = [job.name for job in outcomes if not isinstance(job, BaseException)]
+    assert found == [first.name] * 30
+    assert sum(groups) == 60
+    assert len(groups) < 60
+
+
+@pytest.mark.usefixtures("counted_once")
 async def test_a_burst_stays_within_the_limit(database: Database, amqp_url: str) -> None:
     async with replica_of(database, amqp_url, admission_limit=10, insert_batch=2) as replica:
         await replica.recommender._admission.refresh()
@@ -166,7 +197,7 @@ async def test_there_is_room_again_when_jobs_end(database: Database, amqp_url: s
 async def test_without_the_database_the_call_is_to_be_repeated(
     database_url: str, database: Database, amqp_url: str
 ) -> None:
-    proxy = Proxy(database_url)
+    proxy = Proxy.to(database_url)
     await proxy.open()
     async with (
         Database(proxy.url, pool_size=3, timeout_seconds=20, application_name="test") as cut,
@@ -182,6 +213,33 @@ async def test_without_the_database_the_call_is_to_be_repeated(
             async with asyncio.timeout(25):
                 await until_state(replica, job.name, "SUCCEEDED")
     await proxy.close()
+
+
+async def test_a_database_that_hangs_is_said_to_be_away_until_it_is_back(
+    database_url: str, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recmesh_kit.postgres.GRACE_SECONDS", 0.1)
+    async with (
+        Proxy.to(database_url) as proxy,
+        Database(proxy.url, pool_size=3, timeout_seconds=2, application_name="test") as hanging,
+        replica_of(hanging, amqp_url) as replica,
+    ):
+        known = await replica.create()
+        proxy.hang()
+        for call in (replica.create(request_id="once"), replica.get(known.name)):
+            error = await error_of(call)
+            assert (error.code(), reason_of(error)) == (
+                grpc.StatusCode.UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+            )
+            retry = error_details_pb2.RetryInfo()
+            assert any(detail.Unpack(retry) for detail in status_of(error).details)
+        proxy.resume()
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(grpc.aio.AioRpcError):
+                    await replica.create(request_id="once")
+                    break
 
 
 async def test_a_time_that_is_none_is_the_callers_mistake(replica: Replica) -> None:

@@ -8,15 +8,18 @@ from aio_pika.abc import AbstractQueue
 from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh.events.v1.job_events_pb2 import RecommendationsFinished
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
+from recmesh_jobs import sweep
 from recmesh_jobs.intake import REDISPATCH_SECONDS
-from recmesh_jobs.states import Lane
+from recmesh_jobs.states import Lane, State
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.layout import INTERACTIVE, RECOMMENDER_EVENTS, SUSPECT, topology_of
-from recmesh_recommender import dispatch
-from services.catalog.tests.proxy import Proxy
+from recmesh_kit.proxy import Proxy
+from recmesh_recommender import dispatch, upkeep
 from services.recommender.tests.conftest import (
+    FILMS,
     Replica,
+    failure,
     replica_of,
     sql,
     state,
@@ -50,19 +53,27 @@ async def announced(queue: AbstractQueue) -> tuple[str, str, str]:
     return told.name, told.user, Recommendation.State.Name(told.state)
 
 
+@pytest.mark.usefixtures("counted_once")
 async def test_without_the_broker_jobs_are_accepted_and_go_out_when_it_is_back(
     database: Database, amqp_url: str, proxy: Proxy
 ) -> None:
-    async with replica_of(database, proxy.url) as replica, working(database, amqp_url) as worker:
+    async with (
+        replica_of(database, proxy.url, admission_limit=20) as replica,
+        working(database, amqp_url) as worker,
+    ):
         await proxy.close()
         await until(lambda: not replica.broker.connected)
-        jobs = [await replica.create() for _ in range(5)]
+        await replica.recommender._admission.refresh()
+        jobs = [await replica.create() for _ in range(20)]
         assert {state(job) for job in jobs} == {"QUEUED"}
+        assert await failure(replica.create()) == "RESOURCE_EXHAUSTED TOO_MANY_JOBS"
         await proxy.open()
         async with asyncio.timeout(SOON_SECONDS):
             for job in jobs:
                 await until_state(replica, job.name, "SUCCEEDED")
-        assert len(worker.taken) == len(jobs)
+        # Each once, and in the order in which they came.
+        taken = [f"{FILMS}/recommendations/{job.id}" for _, job in worker.taken]
+        assert taken == [job.name for job in jobs]
 
 
 async def test_without_the_broker_at_the_start_it_is_the_same(
@@ -140,6 +151,20 @@ async def test_a_job_whose_worker_died_is_tried_again_alone_and_then_given_up(
         database, "SELECT job_id, attempts FROM recommender.dead_letters"
     )
     assert (str(letter), attempts) == (job.name.rpartition("/")[2], 3)
+
+
+async def test_many_whose_worker_died_are_tried_again_in_one_round(
+    replica: Replica, database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LIMIT", 2)
+    monkeypatch.setattr(sweep, "LIMIT", 2)
+    async with working(database, amqp_url, dies=True) as dying:
+        jobs = [await replica.create() for _ in range(7)]
+        await until(lambda: len(dying.taken) == len(jobs))
+    await sql(database, "UPDATE recommender.jobs SET lease_until = NULL WHERE state = 2")
+    await replica.recommender._upkeep.sweep()
+    left = await sql(database, "SELECT DISTINCT state, lane FROM recommender.jobs")
+    assert left == [(State.QUEUED, Lane.SUSPECT)]
 
 
 async def test_a_job_whose_worker_died_once_is_answered(

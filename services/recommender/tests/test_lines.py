@@ -7,17 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import cast
+from uuid import UUID
 
 import pytest
 
 from recmesh_jobs.job import Job
 from recmesh_jobs.states import Lane, State
-from recmesh_kit.broker import Broker, Outgoing
+from recmesh_kit.broker import Broker, Outgoing, Refused
+from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.ids import uuid7
 from recmesh_kit.layout import BULK, INTERACTIVE, SUSPECT
+from recmesh_kit.proxy import Proxy
+from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_recommender import dispatch
 from recmesh_recommender.dispatch import PATIENT, PROMPT, Dispatcher
+from recmesh_recommender.metrics import JobMetrics
+from recmesh_recommender.upkeep import Upkeep
 from services.recommender.tests.conftest import until
 
 
@@ -29,6 +35,7 @@ class SlowBroker:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.away = False
+        self.lost: set[str | None] = set()
         self.refused: set[str | None] = set()
         self.offered: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
@@ -42,10 +49,12 @@ class SlowBroker:
         if self.away:
             raise Unavailable("It is away.")
         self.taken.update(message.routing_key for message in messages)
-        return [
-            Unavailable("It is full.") if message.message_id in self.refused else None
-            for message in messages
-        ]
+        return [self._outcome(message) for message in messages]
+
+    def _outcome(self, message: Outgoing) -> Unavailable | None:
+        if message.message_id in self.refused:
+            return Refused("It is full.")
+        return Unavailable("Nobody knows.") if message.message_id in self.lost else None
 
 
 @asynccontextmanager
@@ -94,7 +103,7 @@ async def test_what_the_broker_does_not_take_is_unsent() -> None:
         jobs = [job(Lane.INTERACTIVE) for _ in range(4)]
         # This one cannot even be written down.
         jobs[1] = replace(jobs[1], query=b"\xff")
-        broker.refused = {str(jobs[2].id)}
+        broker.lost = {str(jobs[2].id)}
         for one in jobs:
             dispatcher.dispatch(one, None)
         await dispatcher.drain(30)
@@ -106,6 +115,41 @@ async def test_what_the_broker_does_not_take_is_unsent() -> None:
         await dispatcher.drain(30)
         assert dispatcher.take_unsent(PROMPT) == [jobs[0].id]
         assert dispatcher.take_unsent(PATIENT) == []
+
+
+async def test_what_a_full_queue_refuses_waits_until_its_row_is_due() -> None:
+    async with dispatching() as (dispatcher, broker):
+        jobs = [job(Lane.INTERACTIVE) for _ in range(3)]
+        broker.refused = {str(jobs[1].id)}
+        for one in jobs:
+            dispatcher.dispatch(one, None)
+        await dispatcher.drain(30)
+        assert dispatcher.take_unsent(PROMPT) == []
+
+
+async def test_what_the_relay_could_not_look_up_stays_unsent(
+    database: Database, database_url: str, amqp_url: str
+) -> None:
+    sent: list[UUID] = [uuid7(), uuid7()]
+    async with (
+        Proxy.to(database_url) as proxy,
+        Database(proxy.url, pool_size=1, timeout_seconds=60, application_name="test") as cut,
+        Broker(amqp_url, name="test", timeout_seconds=60) as broker,
+    ):
+        dispatcher = Dispatcher(broker)
+        upkeep = Upkeep(
+            cut,
+            broker,
+            dispatcher,
+            attempt_limit=5,
+            keep_days=8,
+            metrics=JobMetrics(Instruments()),
+        )
+        await proxy.close()
+        dispatcher.keep_unsent(PROMPT, sent)
+        with pytest.raises(Unavailable):
+            await upkeep.relay(PROMPT)
+        assert sorted(dispatcher.take_unsent(PROMPT)) == sorted(sent)
 
 
 async def test_news_of_the_end_of_jobs_hold_up_no_job() -> None:

@@ -7,13 +7,13 @@ from recmesh_jobs.repository import Unfinished
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.layout import BULK, INTERACTIVE, topology_of
+from recmesh_kit.proxy import Proxy
 from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_kit.telemetry.place import Place
 from recmesh_recommender.admission import Admission
 from recmesh_recommender.dispatch import Dispatcher
 from recmesh_recommender.metrics import JobMetrics
 from recmesh_recommender.upkeep import Upkeep
-from services.catalog.tests.proxy import Proxy
 from services.recommender.tests.conftest import ANN, Replica, taken_from, until
 
 HERE = Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 0, "a=1")

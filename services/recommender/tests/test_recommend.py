@@ -8,9 +8,9 @@ from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs.job import Failure
 from recmesh_kit.database import Database
 from recmesh_kit.layout import INTERACTIVE
+from recmesh_kit.proxy import Proxy
 from recmesh_kit.testing import reason_of, status_of
 from recmesh_recommender import service
-from services.catalog.tests.proxy import Proxy
 from services.recommender.tests.conftest import (
     ANN,
     FILMS,

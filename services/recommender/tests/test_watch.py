@@ -1,5 +1,6 @@
 import asyncio
 import datetime as dt
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from recmesh_jobs.messages import Finished
 from recmesh_jobs.states import Lane, State
 from recmesh_kit.database import Database
 from recmesh_kit.telemetry.tracing import Tracing
+from recmesh_kit.testing import reason_of
 from recmesh_recommender import waiting
 from recmesh_recommender.reader import Reader
 from recmesh_recommender.waiting import WaitingRoom
@@ -163,6 +165,26 @@ async def test_a_watcher_that_goes_away_is_forgotten(replica: Replica) -> None:
     assert replica.recommender.room._waiters
     call.cancel()
     await until(lambda: not replica.recommender.room._waiters)
+
+
+async def test_watchers_are_calls_of_which_there_is_a_limit(
+    database: Database, amqp_url: str
+) -> None:
+    async with replica_of(database, amqp_url, max_concurrent_calls=2) as replica:
+        job = await replica.create()
+        watching = [asyncio.ensure_future(replica.states(job.name)) for _ in range(2)]
+        await until(
+            lambda: len(replica.recommender.room._waiters[UUID(job.attribution_token)]) == 2
+        )
+        error = await error_of(replica.get(job.name))
+        assert (error.code().name, reason_of(error)) == ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS")
+        watching[0].cancel()
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(grpc.aio.AioRpcError):
+                    await replica.cancel(job.name)
+                    break
+        assert (await watching[1])[-1] == "CANCELLED"
 
 
 async def test_a_watch_ends_with_its_deadline(replica: Replica) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -24,13 +25,15 @@ from recmesh_kit.identity import Identity
 from recmesh_kit.layout import topology_of
 from recmesh_kit.readiness import Tables
 from recmesh_kit.server import serve
-from recmesh_kit.tasks import Background
+from recmesh_kit.tasks import Background, steadily
 from recmesh_kit.telemetry.telemetry import telemetry_of
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
 from recmesh_worker.catalog_items import CatalogItems
+from recmesh_worker.company import Company
 from recmesh_worker.consumer import JobConsumer
 from recmesh_worker.consuming import Consuming
+from recmesh_worker.delays import Delays
 from recmesh_worker.encoder import Encoder, EncoderThread
 from recmesh_worker.engine.rank import Ranker
 from recmesh_worker.historian import Historian
@@ -53,6 +56,8 @@ TEXT = "text"
 """The health subject of text queries: up once the encoder is warm."""
 CALL_SECONDS = 10.0
 """Deadline of a call to another service."""
+LAST_SECONDS = 10.0
+"""How long a worker that has been drained may take to let go of the rest."""
 LOOK_SECONDS = 0.5
 """How often it is looked whether every queue is consumed, which costs nothing."""
 
@@ -67,6 +72,7 @@ async def run(settings: WorkerSettings) -> None:
         database = await stack.enter_async_context(Database.of(settings, NAME))
         telemetry.watch(database.engines)
         broker = await stack.enter_async_context(Broker.of(settings, NAME))
+        telemetry.watch_channels(lambda: broker.channels)
         identity = await stack.enter_async_context(
             Identity(
                 settings.auth_target,
@@ -111,11 +117,13 @@ async def run(settings: WorkerSettings) -> None:
             create_model("content"), create_model("popularity"), settings.encoder_languages
         )
         replies = Replies(broker)
-        precedence = Precedence()
-
+        delays = Delays(broker, settings.attempt_limit)
+        precedence, company = Precedence(), Company()
         job_metrics = JobInstruments(telemetry.instruments)
 
-        def job_consumer(most_waiting: int, *, bulk: bool = False) -> JobConsumer:
+        def job_consumer(
+            most_waiting: int, *, bulk: bool = False, alone: bool = False
+        ) -> JobConsumer:
             metrics = job_metrics.of(bulk=bulk)
             answering = Answering(
                 read_model, encoder, ranker, precedence, bulk=bulk, metrics=metrics
@@ -124,25 +132,33 @@ async def run(settings: WorkerSettings) -> None:
                 database,
                 answering,
                 replies,
+                delays,
                 worker=settings.worker_name,
                 lease_seconds=settings.lease_seconds,
+                attempt_limit=settings.attempt_limit,
+                company=company,
+                alone=alone,
                 metrics=metrics,
                 tracing=telemetry.tracing,
             )
-            return JobConsumer(batch, answering, read_model, encoder, most_waiting=most_waiting)
+            return JobConsumer(
+                batch, answering, read_model, encoder, delays, most_waiting=most_waiting
+            )
 
         background = await stack.enter_async_context(Background())
         await broker.declare(topology_of("worker"))
         catalogs = CatalogItems(channel)
         consuming = Consuming(
             broker,
-            jobs=job_consumer(2 * settings.job_batch + 1),
+            jobs=job_consumer(2 * settings.job_batch),
+            suspects=job_consumer(1, alone=True),
             bulk=job_consumer(settings.bulk_batch, bulk=True),
             historian=Historian(database, catalogs, encoder_id),
             indexer=Indexer(database, catalogs, encoder),
             settings=settings,
         )
         stack.push_async_callback(consuming.drain, settings.drain_seconds)
+        stack.callback(_end_within, settings.drain_seconds + LAST_SECONDS)
         await read_model.preload(settings.preload_seconds)
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
@@ -150,15 +166,28 @@ async def run(settings: WorkerSettings) -> None:
 
         broken = asyncio.Event()
         background.spawn("warm", _warm(encoder, health, broken))
-        background.loop("follow", read_model.follow, settings.follow_seconds)
+        background.loop("follow", steadily(read_model.follow), settings.follow_seconds)
         progress = Progress(database, broker, encoder_id)
-        background.loop("progress", progress.tell, settings.progress_seconds)
+        background.loop("progress", steadily(progress.tell), settings.progress_seconds)
         every = settings.probe_interval_seconds
         health.probe(background, "database", Tables(database, PACKAGE, SCHEMA).check, every)
         health.probe(background, "consumer", consuming.check, min(every, LOOK_SECONDS))
+        stuck = {
+            "consumers": broker.stalled,
+            "compute": read_model.pulse.stuck,
+            "encoder": encoder.pulse.stuck,
+        }
+        health.watch_liveness(
+            background, stuck, most_seconds=settings.liveness_seconds, every=every
+        )
         await serve(settings, [], verifier=identity.verifier, health=health, telemetry=telemetry)
     if broken.is_set():
         sys.exit(1)
+
+
+def _end_within(seconds: float) -> None:
+    """Has the process end by then, whatever holds it up: a thread that never comes back, say. It prints where."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 async def _warm(encoder: EncoderThread, health: Health, broken: asyncio.Event) -> None:

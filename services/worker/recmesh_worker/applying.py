@@ -11,9 +11,10 @@ from typing import TypeVar
 import structlog
 
 from recmesh_kit.broker import Delivery
-from recmesh_kit.errors import Unavailable
+from recmesh_kit.passing import is_passing
 from recmesh_kit.tasks import backoff
 from recmesh_worker.changes import Changes, NewerVersion
+from recmesh_worker.returns import SUSPICIOUS, returns
 
 log = structlog.get_logger()
 
@@ -26,24 +27,34 @@ C = TypeVar("C", bound=Changes)
 async def apply_batch(
     deliveries: Sequence[Delivery], begin: Callable[[], C], apply: Callable[[C], Awaitable[None]]
 ) -> None:
-    """Handles one batch. While something that it needs is away the batch is kept and tried again: the broker gives a
-    message out a limited number of times only. A batch that breaks something is applied message by message, and one
-    that does so alone is logged and left out: it would hold up all others for ever.
+    """Handles one batch. While something that it needs is away the batch is kept and tried again, for as long as it
+    takes. A batch that breaks something is applied message by message, and one that does so alone is logged and left
+    out: it would hold up all others for ever. One that came back several times may be what kills its worker: it is
+    applied alone, after the others, so that they are not held up.
 
     Args:
         deliveries: The messages.
         begin: Makes what takes them in.
         apply: Brings them into the read model, once or several times.
     """
+    if len(deliveries) > 1 and max(map(returns, deliveries)) >= SUSPICIOUS:
+        for delivery in sorted(deliveries, key=returns):
+            await apply_batch([delivery], begin, apply)
+        return
     changes, newer = begin(), []
     for delivery in deliveries:
         try:
             changes.add(delivery.routing_key, delivery.body)
         except NewerVersion:
             newer.append(delivery)
-        except Exception:
+        except Exception as error:
+            if is_passing(error):
+                raise
             # Another reader would not understand it either.
-            log.exception("catalog event that is none", routing_key=delivery.routing_key)
+            log.exception(
+                "catalog event that is none: `recmesh admin verify` brings in what it told",
+                routing_key=delivery.routing_key,
+            )
         # A message of an import tells of hundreds: others have their turn before the next.
         await asyncio.sleep(0)
     known = [delivery for delivery in deliveries if delivery not in newer]
@@ -56,7 +67,10 @@ async def apply_batch(
                 await apply_batch([delivery], begin, apply)
             known = []
         else:
-            log.exception("catalog event left out", keys=[d.routing_key for d in known])
+            log.exception(
+                "catalog event left out: mend this, then `recmesh admin verify` brings it in",
+                keys=[d.routing_key for d in known],
+            )
     for delivery in known:
         await delivery.ack()
     if newer:
@@ -72,9 +86,11 @@ async def _apply_once_there(changes: C, apply: Callable[[C], Awaitable[None]]) -
     while True:
         try:
             await apply(changes)
-        except Unavailable as error:
+        except Exception as error:
+            if not is_passing(error):
+                raise
             failures += 1
-            log.warning("catalog events wait", error=error.message, failures=failures)
+            log.warning("catalog events wait", error=repr(error), failures=failures)
             await asyncio.sleep(backoff(failures))
         else:
             return

@@ -7,22 +7,12 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.events.v1 import catalog_events_pb2 as events
+from recmesh_jobs import happenings
 from recmesh_jobs.history_repository import Happened
 from recmesh_jobs.popularity_repository import Like
-from recmesh_worker import converters
 
 VERSION = 1
-LIKES = frozenset(
-    {
-        Interaction.TYPE_VIEW,
-        Interaction.TYPE_LIKE,
-        Interaction.TYPE_BOOKMARK,
-        Interaction.TYPE_PURCHASE,
-    }
-)
-"""What makes an item popular. A click says too little, a rating or a dislike may say that it is bad."""
 
 
 class NewerVersion(Exception):
@@ -100,11 +90,11 @@ class Happenings(Changes):
             return
         message = events.InteractionsWritten.FromString(body)
         _check(message.version)
-        happened = [converters.happened(one) for one in message.interactions if one.item]
+        happened = [happenings.happened(one) for one in message.interactions if one.item]
         self.happened[message.catalog] += happened
         likes = self.likes[message.catalog]
         for one in happened:
-            if one.event.type in LIKES:
+            if one.event.type in happenings.LIKES:
                 like = (one.event.item, one.person)
                 likes[like] = max(one.write_time, likes.get(like, _LONG_AGO))
 

@@ -22,16 +22,22 @@ from recmesh_kit.errors import InvalidArgument
 from recmesh_kit.tasks import Background
 from recmesh_worker import converters
 from recmesh_worker.answering import Answering
+from recmesh_worker.asked import Asked
+from recmesh_worker.delays import Delays
 from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.engine.query import EngineQuery
-from recmesh_worker.job_batch import BROKEN, Asked, JobBatch
+from recmesh_worker.job_batch import JobBatch
+from recmesh_worker.outcome import BROKEN
 from recmesh_worker.read_model import ReadModel
+from recmesh_worker.returns import SUSPICIOUS, returns
 
 log = structlog.get_logger()
 
 GIVE_BACK_SECONDS = 1.0
 """How long a message is held that another worker may do better with, so that it does not go in circles."""
+BRAKE_SECONDS = 0.2
+"""How long a batch rests before it is put off: what it needs is away."""
 UNKNOWN_QUERY = Failure(
     reasons.ERROR_REASON_VERSION_UNSUPPORTED,
     "The query is of a kind that this worker does not know.",
@@ -46,6 +52,7 @@ class JobConsumer:
         answering: Says which need the encoder.
         read_model: Loads catalogs.
         encoder: Is waited for.
+        delays: Puts off what can not even be claimed.
         most_waiting: Most messages that are in hand at once: what the consumers prefetch.
     """
 
@@ -55,6 +62,7 @@ class JobConsumer:
         answering: Answering,
         read_model: ReadModel,
         encoder: EncoderThread,
+        delays: Delays,
         *,
         most_waiting: int,
     ) -> None:
@@ -62,20 +70,30 @@ class JobConsumer:
         self._answering = answering
         self._read_model = read_model
         self._encoder = encoder
+        self._delays = delays
         # One may be given out anew while the task that held it ends.
         self._waiting = Background(limit=2 * most_waiting)
         self._closing = False
 
     async def handle(self, deliveries: list[Delivery]) -> None:
-        """One batch: what can be done now is done, the rest is settled later."""
+        """One batch: what can be done now is done, the rest is settled later.
+
+        Raises:
+            Exception: What went wrong, and the broker does not take what is to be put off. It goes back to the queue.
+        """
         if self._closing:
             await _return(deliveries)
             return
         understood = [await self._understand(delivery) for delivery in deliveries]
-        await self._sort([one for one in understood if one is not None])
+        asked = [one for one in understood if one is not None]
+        try:
+            await self._sort(asked)
+        except Exception as error:
+            if await self._put_off(asked, error):
+                raise
 
     async def aclose(self) -> None:
-        """Gives back what waits, and takes no more. Batches that are being done go on."""
+        """Gives back what waits, or has waited and is being done now, and takes no more. Other batches go on."""
         self._closing = True
         await self._waiting.aclose()
 
@@ -84,11 +102,19 @@ class JobConsumer:
             job = messages.decode_job(delivery.body)
         except messages.UnsupportedVersion as error:
             log.warning("job message of a newer version", error=str(error))
-            self._waiting.spawn("give back", _give_back([delivery]))
+            if error.deadline is not None and self._delays.is_over(error.deadline):
+                # Where no newer worker comes any more, it would go in circles for ever.
+                await delivery.ack()
+            else:
+                self._waiting.spawn("give back", _give_back([delivery]))
             return None
         except Exception:
             # The row is still there, if there is one: the relay writes a message anew.
-            log.exception("job message that is none", request_id=delivery.request_id)
+            await delivery.ack()
+            log.exception("job message that is none", queue=delivery.routing_key)
+            return None
+        if returns(delivery) >= SUSPICIOUS and self._delays.is_over(job.deadline):
+            log.warning("job message dropped", job=str(job.id), returns=returns(delivery))
             await delivery.ack()
             return None
         return Asked(delivery, job, _query(job))
@@ -124,16 +150,21 @@ class JobConsumer:
         self._waiting.spawn("waiting jobs", self._resume(ready, asked))
 
     async def _resume(self, ready: Callable[[], Awaitable[object]], asked: Sequence[Asked]) -> None:
-        deliveries = [one.delivery for one in asked]
         try:
-            await ready()
-            await self._sort(asked)
+            try:
+                await ready()
+                await self._sort(asked)
+            except Exception as error:
+                if left := await self._put_off(asked, error):
+                    await _give_back(left)
         except asyncio.CancelledError:
-            await _return(deliveries)
+            await _return(one.delivery for one in asked)
             raise
-        except Exception:
-            log.exception("jobs go back to the queue", jobs=len(asked))
-            await _give_back(deliveries)
+
+    async def _put_off(self, asked: Sequence[Asked], error: Exception) -> list[Delivery]:
+        # As long as they are not settled, no others come: else all that waits would go round by the tiers at once.
+        await asyncio.sleep(BRAKE_SECONDS)
+        return await self._delays.put_off([(one.delivery, one.job) for one in asked], error)
 
 
 async def _give_back(deliveries: Iterable[Delivery]) -> None:

@@ -22,6 +22,7 @@ class Consuming:
     Args:
         broker: Where the queues are.
         jobs: Takes the jobs that somebody waits for.
+        suspects: Takes those whose attempt ended without a word.
         bulk: Takes the others.
         historian: Takes what people did.
         indexer: Takes the changes of items.
@@ -33,6 +34,7 @@ class Consuming:
         broker: Broker,
         *,
         jobs: JobConsumer,
+        suspects: JobConsumer,
         bulk: JobConsumer,
         historian: Historian,
         indexer: Indexer,
@@ -40,6 +42,7 @@ class Consuming:
     ) -> None:
         self._broker = broker
         self._jobs = jobs
+        self._suspects = suspects
         self._bulk = bulk
         self._historian = historian
         self._indexer = indexer
@@ -61,7 +64,7 @@ class Consuming:
                 patience_seconds=PATIENCE_SECONDS,
             ),
             # One at a time, so that a job that kills its worker takes no neighbour along.
-            await self._broker.consume(SUSPECT.name, self._jobs.handle, prefetch=1),
+            await self._broker.consume(SUSPECT.name, self._suspects.handle, prefetch=1),
             await self._broker.consume(BULK.name, self._bulk.handle, prefetch=settings.bulk_batch),
             await self._broker.consume(
                 HISTORY.name,
@@ -89,7 +92,7 @@ class Consuming:
         """Takes nothing more. What waits is given back, what is being done has so many seconds to end, and indexing is
         cut off: an import may take minutes, and what is not yet done of it will be done by another.
         """
-        await asyncio.gather(self._jobs.aclose(), self._bulk.aclose())
+        await asyncio.gather(*(jobs.aclose() for jobs in (self._jobs, self._suspects, self._bulk)))
         await asyncio.gather(
             *(consumer.drain(seconds) for consumer in self._consumers),
             *(consumer.drain(0) for consumer in self._index_consumers),

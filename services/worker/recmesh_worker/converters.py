@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, timedelta
+from datetime import timedelta
 from functools import lru_cache
 
-from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
 from recmesh.recommender.v1 import recommendation_pb2 as pb
 from recmesh.recommender.v1.query_pb2 import Query
-from recmesh_jobs.history import Event
-from recmesh_jobs.history_repository import Happened
 from recmesh_jobs.items import IndexedItem, Vector
 from recmesh_jobs.job import VERSION
 from recmesh_jobs.messages import Dispatched
@@ -163,18 +160,6 @@ def text_of(item: Item) -> str:
         tags=list(item.tags),
         release_year=item.release_year or None,
     )
-
-
-def happened(interaction: Interaction) -> Happened:
-    """An interaction, as the histories have it."""
-    value = interaction.value if interaction.HasField("value") else None
-    event = Event(
-        _last_id(interaction.item),
-        interaction.type,
-        value,
-        interaction.event_time.ToNanoseconds() / 1e9,
-    )
-    return Happened(interaction.user, event, interaction.create_time.ToDatetime(UTC))
 
 
 def item_id(item: Item) -> str:

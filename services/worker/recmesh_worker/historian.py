@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -57,9 +58,12 @@ class Historian:
 
     async def handle(self, deliveries: list[Delivery]) -> None:
         """One batch, acknowledged once it is in the read model."""
-        await apply_batch(deliveries, Happenings, self._apply)
+        again = any(delivery.redelivered for delivery in deliveries)
+        await apply_batch(deliveries, Happenings, partial(self._apply, again=again))
 
-    async def _apply(self, changes: Happenings) -> None:
+    async def _apply(self, changes: Happenings, *, again: bool) -> None:
+        if again:
+            await self._leave_out_what_is_over(changes)
         for catalog, happened in changes.happened.items():
             for some in _some_people(happened):
                 async with self._database.transaction() as session:
@@ -74,6 +78,18 @@ class Historian:
         # At last: what was told before the deletion goes with it, and what was written since is spared.
         for catalog in changes.deleted:
             await self._bury(catalog)
+
+    async def _leave_out_what_is_over(self, changes: Happenings) -> None:
+        """Takes out what happened in catalogs that are gone: what comes again may come after their burial."""
+        for catalog, happened in changes.happened.items():
+            since = await self._source.create_time(catalog)
+            likes = changes.likes[catalog]
+            if since is None:
+                happened.clear()
+                likes.clear()
+                continue
+            happened[:] = [one for one in happened if one.write_time >= since]
+            changes.likes[catalog] = {like: at for like, at in likes.items() if at >= since}
 
     async def _bury(self, catalog: str) -> None:
         """Forgets what happened in a catalog that is gone. One of the same name may be there again by now: what was

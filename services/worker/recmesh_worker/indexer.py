@@ -16,7 +16,7 @@ from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.items import IndexedItem
 from recmesh_kit.broker import Delivery
 from recmesh_kit.database import Database
-from recmesh_kit.errors import Unavailable
+from recmesh_kit.passing import is_passing
 from recmesh_worker import converters
 from recmesh_worker.applying import apply_batch
 from recmesh_worker.changes import ItemChanges
@@ -100,10 +100,14 @@ class Indexer:
                 repository = self._repository(session)
                 await repository.hold(catalog)
                 await repository.upsert(catalog, await self._rows(catalog, ids))
-        except Unavailable:
-            raise
-        except Exception:
-            log.exception("items not indexed", catalog=catalog, items=ids)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            log.exception(
+                "items not indexed: mend this, then `recmesh admin verify` brings them in",
+                catalog=catalog,
+                items=ids,
+            )
             if len(ids) > 1:
                 for one in ids:
                     await self._index_chunk(catalog, [one])

@@ -14,6 +14,7 @@ import structlog
 
 from recmesh_jobs.index_repository import IndexRepository, since
 from recmesh_kit.database import Database
+from recmesh_kit.liveness import Pulse
 from recmesh_kit.telemetry.instruments import Instruments
 from recmesh_worker.engine.memory import CatalogMemory
 from recmesh_worker.metrics import ReadModelMetrics
@@ -55,6 +56,8 @@ class ReadModel:
         self._loading: dict[str, asyncio.Task[CatalogMemory]] = {}
         self._bulk = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self.pulse = Pulse()
+        """Of the compute thread."""
 
     async def compute(self, work: Callable[[], T], *, bulk: bool = False) -> T:
         """Runs work on the compute thread.
@@ -65,7 +68,9 @@ class ReadModel:
                 for at most one. Its pieces should take a few milliseconds.
         """
         async with self._bulk if bulk else nullcontext():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self.pulse.run, work
+            )
 
     def loaded(self, catalog: str) -> CatalogMemory | None:
         """A catalog, if it is in memory. Whoever holds it may go on with it when it is evicted."""

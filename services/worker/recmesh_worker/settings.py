@@ -7,6 +7,7 @@ import socket
 
 from pydantic import Field, SecretStr
 
+from recmesh_jobs.job import ATTEMPT_LIMIT
 from recmesh_kit.settings import BrokerSettings, DatabaseSettings, ServiceSettings
 from recmesh_worker.encoder import DEFAULT_SOURCE, Precision
 
@@ -64,7 +65,13 @@ class WorkerSettings(ServiceSettings, DatabaseSettings, BrokerSettings):
     lease_seconds: float = Field(
         15,
         gt=0,
-        description="How long a claimed job is left to this worker; more than a batch takes.",
+        description="How long a claimed job is left to this worker, unless it says that it is at it still.",
+    )
+    attempt_limit: int = Field(
+        ATTEMPT_LIMIT,
+        ge=1,
+        le=100,
+        description="Attempts after which a job is given up that fails for a passing reason; the recommender's, too.",
     )
     preload_seconds: float = Field(
         10.0,

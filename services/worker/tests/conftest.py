@@ -1,19 +1,15 @@
 import asyncio
 import datetime as dt
-import re
-import threading
-import time
-import zlib
+import os
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import aio_pika
-import numpy as np
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractExchange
-from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,96 +17,41 @@ from localmesh.databases import PostgresServer
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1 import catalog_events_pb2 as events
+from recmesh.events.v1.job_events_pb2 import Answer as AnswerMessage
 from recmesh.recommender.v1.query_pb2 import Query
 from recmesh_jobs import messages, reading
 from recmesh_jobs.history import Event
 from recmesh_jobs.history_repository import events_of
 from recmesh_jobs.index_repository import IndexRepository
 from recmesh_jobs.intake import Submission, store
-from recmesh_jobs.items import IndexedItem, Vector
+from recmesh_jobs.items import IndexedItem
 from recmesh_jobs.job import Job
 from recmesh_jobs.messages import Finished
 from recmesh_jobs.models import SCHEMA
 from recmesh_jobs.states import Lane
+from recmesh_kit import layout
 from recmesh_kit.broker import Broker, Delivery
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
-from recmesh_kit.layout import topology_of
 from recmesh_kit.migrations import migrate
-from recmesh_worker.encoder import Encoder
+from services.worker.tests.processes import KEY, standing_in
+from services.worker.tests.waiting import WAIT_SECONDS as WAIT_SECONDS
+from services.worker.tests.waiting import eventually as eventually
+from services.worker.tests.words import DIMENSIONS as DIMENSIONS
+from services.worker.tests.words import WordEncoder as WordEncoder
+from services.worker.tests.words import vector as vector
+from services.worker.tests.working import Worker, working
 
-DIMENSIONS = 16
-WAIT_SECONDS = 60.0
 _HISTORY = text(
     "SELECT items, types, event_values, event_times FROM recommender.user_history"
     " WHERE catalog = :catalog AND user_id = :user"
 )
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
-    """Returns once `check` says True; asks again and again."""
-    until = time.monotonic() + seconds
-    while not await check():
-        if time.monotonic() > until:
-            pytest.fail("it did not come true in time")
-        await asyncio.sleep(0.01)
-
-
 async def history_of(session: AsyncSession, catalog: str, user: str) -> tuple[Event, ...]:
     """What a person did, the newest first, as the read model has it."""
     row = (await session.execute(_HISTORY, {"catalog": catalog, "user": user})).first()
     return () if row is None else events_of(row)
-
-
-class WordEncoder(Encoder):
-    """Stands in for a sentence encoder: each word has a direction of its own, and a text is their sum."""
-
-    def __init__(self, name: str = "words") -> None:
-        super().__init__(name)
-        self.id_ = f"{name}-{DIMENSIONS}"
-        self.gate = threading.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-        self.encode_gate = threading.Event()
-        self.encode_gate.set()
-        self.texts: list[str] = []
-        self._loaded = False
-
-    @property
-    def loaded(self) -> bool:
-        return self._loaded
-
-    @property
-    def id(self) -> str:
-        return self.id_
-
-    @property
-    def dimensions(self) -> int:
-        return DIMENSIONS
-
-    def identify(self) -> str:
-        return self.id_
-
-    def load(self) -> None:
-        self.gate.wait(WAIT_SECONDS)
-        if self.error is not None:
-            raise self.error
-        self._loaded = True
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        self.texts += texts
-        self.encode_gate.wait(WAIT_SECONDS)
-        if any("unspeakable" in one.lower() for one in texts):
-            raise RuntimeError("a text that breaks the encoder")
-        return np.stack([vector(one) for one in texts])
-
-
-def vector(words: str) -> Vector:
-    """What `WordEncoder` makes of a text."""
-    sums = np.full(DIMENSIONS, 1e-3, np.float32)
-    for word in re.findall(r"\w+", words.lower()):
-        sums[zlib.crc32(word.encode()) % DIMENSIONS] += 1
-    return (sums / np.linalg.norm(sums)).astype(np.float32)
 
 
 def indexed(catalog: str, name: str, revision: int = 1, **fields: object) -> IndexedItem:
@@ -150,7 +91,7 @@ async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def broker(amqp_url: str) -> AsyncIterator[Broker]:
     async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
-        await broker.declare(topology_of("worker"))
+        await broker.declare(layout.topology_of("worker"))
         yield broker
 
 
@@ -264,6 +205,8 @@ async def asking(
     owner: Database, channel: AbstractChannel, broker: Broker
 ) -> AsyncIterator[Asking]:
     queue = await channel.declare_queue(f"jobs-{uuid7().hex}", durable=True)
+    # What is put off comes back.
+    await queue.bind(layout.JOBS.name, queue.name)
     reply_queue = await channel.declare_queue(f"replies-{uuid7().hex}", durable=True)
     made = Asking(owner, channel, broker, queue.name, reply_queue.name)
 
@@ -283,6 +226,72 @@ async def put(database: Database, encoder: WordEncoder, *items: IndexedItem) -> 
     """Writes items into the read model."""
     async with database.transaction() as session:
         await IndexRepository(session, encoder.id).upsert(items[0].catalog, items)
+
+
+@pytest.fixture
+async def worker(database: Database, broker: Broker) -> AsyncIterator[Worker]:
+    async with working(database, broker) as made:
+        yield made
+
+
+@pytest.fixture
+async def films(worker: Worker, database: Database, catalog: str) -> str:
+    """A catalog in the worker's memory."""
+    names = ("alien", "alien-nation", "heat", "heat-wave", "ronin")
+    await put(database, worker.encoder, *(indexed(catalog, name) for name in names))
+    await worker.read_model.load(catalog)
+    return catalog
+
+
+async def do(worker: Worker, asking: Asking, count: int) -> None:
+    """Has the worker do so many waiting messages as one batch; all of them are settled after it."""
+    async with asking.taken(count) as deliveries:
+        await worker.jobs.handle(deliveries)
+    await asking.waits(0)
+
+
+async def come(deliveries: list[Delivery], count: int) -> None:
+    """Returns once so many messages have been taken, those that came again included."""
+
+    async def there() -> bool:
+        return len(deliveries) >= count
+
+    await eventually(there)
+
+
+def results(job: Job) -> list[str]:
+    """The items of an answer."""
+    assert job.answer is not None
+    answer = AnswerMessage.FromString(job.answer)
+    return [result.item.rpartition("/")[2] for result in answer.results]
+
+
+@pytest.fixture
+async def environment(
+    urls: dict[str, str], amqp_url: str, broker: Broker, asking: Asking
+) -> AsyncIterator[dict[str, str]]:
+    """What a worker's process is told, but for where it listens. Its queues are empty."""
+    for queue in layout.topology_of("worker").queues:
+        await (await asking.channel.get_queue(queue.name)).purge()
+    async with standing_in() as services:
+        yield {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "DATABASE_URL": urls["recmesh_worker"],
+            "AMQP_URL": amqp_url,
+            "RECMESH_AUTH_TARGET": services,
+            "RECMESH_CATALOG_TARGET": services,
+            "RECMESH_SERVICE_KEY": KEY,
+            "RECMESH_DRAIN_SECONDS": "5",
+            "RECMESH_PROBE_INTERVAL_SECONDS": "0.1",
+        }
+
+
+@pytest.fixture
+def jobs(asking: Asking) -> Asking:
+    """The recommender's side, with the queue that workers consume."""
+    return replace(asking, queue=layout.INTERACTIVE.name)
 
 
 Told = tuple[str, bytes]

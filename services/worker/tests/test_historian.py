@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import text
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.events.v1 import catalog_events_pb2 as events
@@ -19,6 +20,7 @@ from services.worker.tests.conftest import (
     Telling,
     Told,
     WordEncoder,
+    come,
     eventually,
     gone,
     history_of,
@@ -230,3 +232,25 @@ async def test_a_message_that_breaks_something_takes_no_neighbour_along(
         ["alien"],
         ["alien"],
     ]
+
+
+async def test_what_comes_again_after_the_burial_of_its_catalog_is_left_out(
+    histories: Histories,
+) -> None:
+    did = histories.did
+    for created, kept in ((None, []), (at(5), ["heat"])):
+        if created is not None:
+            histories.shelf.created[histories.catalog] = created
+        await histories.telling.send(
+            histories.told(did("ada", "alien", LIKE, written=1), did("ada", "heat", written=9))
+        )
+        # A worker has died that had them in hand.
+        async with histories.telling.asking.taken(1) as deliveries:
+            await deliveries[0].nack(requeue=True)
+            await come(deliveries, 2)
+            assert deliveries[1].redelivered
+            await histories.historian.handle(deliveries[1:])
+        assert await histories.items_of("ada") == kept
+        async with histories.database.transaction() as session:
+            likes = text("SELECT count(*) FROM recommender.item_likes WHERE catalog = :catalog")
+            assert await session.scalar(likes, {"catalog": histories.catalog}) == len(kept)

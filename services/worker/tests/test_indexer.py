@@ -1,17 +1,19 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from asyncpg import DeadlockDetectedError
 
 from recmesh.events.v1 import catalog_events_pb2 as events
-from recmesh_jobs.index_repository import since
+from recmesh_jobs.index_repository import IndexRepository, since
 from recmesh_jobs.items import IndexedItem
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
 from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.indexer import CHUNK, Indexer
+from recmesh_worker.returns import SUSPICIOUS
 from services.worker.tests.conftest import (
     Asking,
     Shelf,
@@ -248,3 +250,38 @@ async def test_messages_that_are_none_are_dropped_and_newer_ones_stay(index: Ind
         await task
     await index.asking.waits(1)
     assert await index.titles() == {"alien": "Alien"}
+
+
+async def test_a_passing_error_of_the_database_leaves_no_change_out(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.shelf.put(index.catalog, "alien", 1)
+    upsert = IndexRepository.upsert
+    errors: list[Exception] = [DeadlockDetectedError("deadlock detected")]
+
+    async def once_locked(
+        repository: IndexRepository, catalog: str, items: Sequence[IndexedItem]
+    ) -> None:
+        if items and errors:
+            raise errors.pop()
+        await upsert(repository, catalog, items)
+
+    monkeypatch.setattr(IndexRepository, "upsert", once_locked)
+    await index.tell(index.changed("alien"))
+    assert not errors
+    assert await index.titles() == {"alien": "Alien"}
+
+
+async def test_a_message_that_may_have_killed_its_worker_is_applied_alone_and_last(
+    index: Index,
+) -> None:
+    for name in ("alien", "heat", "ronin"):
+        index.shelf.put(index.catalog, name, 1)
+    await index.send(*map(index.changed, ("alien", "heat", "ronin")))
+    async with index.asking.taken(3) as deliveries:
+        for delivery, count in zip(deliveries, (SUSPICIOUS, 1, 0), strict=True):
+            delivery.redelivered = bool(count)
+            delivery.__dict__["headers"] = {"x-delivery-count": count}
+        await index.indexer.handle(deliveries)
+    await index.asking.waits(0)
+    assert index.shelf.asked == [["ronin"], ["heat"], ["alien"]]

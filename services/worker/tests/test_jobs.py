@@ -1,13 +1,9 @@
 import asyncio
 import datetime as dt
-import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
-from asyncpg import Connection
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from recmesh.catalog.v1.interaction_pb2 import Interaction
@@ -18,149 +14,21 @@ from recmesh.recommender.v1.query_pb2 import HistorySeed, Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh_jobs.history import Event
 from recmesh_jobs.history_repository import Happened, HistoryRepository
-from recmesh_jobs.job import Job
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.shown import pack
 from recmesh_jobs.states import State
-from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
-from recmesh_kit.errors import Unavailable
-from recmesh_worker.answering import BULK_SLICE, Answering
-from recmesh_worker.consumer import JobConsumer
-from recmesh_worker.encoder import EncoderThread
+from recmesh_worker.answering import BULK_SLICE
+from recmesh_worker.delays import CLOCKS_APART
 from recmesh_worker.engine.memory import CatalogMemory
-from recmesh_worker.engine.query import Answer, EngineQuery
-from recmesh_worker.engine.rank import Ranker
-from recmesh_worker.job_batch import JobBatch
-from recmesh_worker.models.content import ContentModel
-from recmesh_worker.models.popularity import PopularityModel
-from recmesh_worker.precedence import Precedence
-from recmesh_worker.read_model import ReadModel
-from recmesh_worker.replies import News, Replies
-from services.worker.tests.conftest import Asking, WordEncoder, eventually, indexed, put
-
-
-class CountingRanker(Ranker):
-    """Notes what it ranks; "poison" breaks it, "slow" waits for the gate."""
-
-    def __init__(self) -> None:
-        super().__init__(ContentModel(), PopularityModel(), ["en"])
-        self.ranked: list[str] = []
-        self.queries: list[EngineQuery] = []
-        self.gate = threading.Event()
-        self.begun = threading.Event()
-
-    def rank(self, batch: Sequence[EngineQuery], memory: CatalogMemory) -> list[Answer]:
-        seeds = [query.seed for query in batch]
-        if "slow" in seeds:
-            self.begun.set()
-            self.gate.wait(60)
-        if "poison" in seeds:
-            raise RuntimeError("a query that breaks the ranking")
-        self.ranked += seeds
-        self.queries += batch
-        return super().rank(batch, memory)
-
-
-class GatedReplies(Replies):
-    """Waits before it tells."""
-
-    def __init__(self, broker: Broker) -> None:
-        super().__init__(broker)
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.reached = asyncio.Event()
-
-    async def tell(self, news: Sequence[News]) -> None:
-        if news:
-            self.reached.set()
-            await self.gate.wait()
-        await super().tell(news)
-
-
-class FlakyDatabase:
-    """The database, away for as many statements as `away` says."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.away = 0
-
-    @asynccontextmanager
-    async def driver(self) -> AsyncIterator[Connection]:
-        if self.away > 0:
-            self.away -= 1
-            raise Unavailable("The database is away.")
-        async with self._database.driver() as connection:
-            yield connection
-
-
-@dataclass
-class Worker:
-    """The parts of a worker that do jobs."""
-
-    encoder: WordEncoder
-    thread: EncoderThread
-    ranker: CountingRanker
-    replies: GatedReplies
-    flaky: FlakyDatabase
-    read_model: ReadModel
-    jobs: JobConsumer
-    bulk: JobConsumer
-
-
-@pytest.fixture
-async def worker(database: Database, broker: Broker) -> AsyncIterator[Worker]:
-    encoder = WordEncoder()
-    thread = EncoderThread(encoder)
-    flaky: Any = FlakyDatabase(database)
-    read_model = ReadModel(
-        database, encoder=encoder.id, dimensions=encoder.dimensions, limit_bytes=10**9
-    )
-    ranker = CountingRanker()
-    replies = GatedReplies(broker)
-    precedence = Precedence(patience_seconds=60)
-
-    def consumer(bulk: bool) -> JobConsumer:
-        answering = Answering(read_model, thread, ranker, precedence, bulk=bulk)
-        batch = JobBatch(flaky, answering, replies, worker="w", lease_seconds=10)
-        return JobConsumer(batch, answering, read_model, thread, most_waiting=100)
-
-    jobs, bulk = consumer(bulk=False), consumer(bulk=True)
-    thread.start()
-    await thread.wait_ready()
-    yield Worker(encoder, thread, ranker, replies, flaky, read_model, jobs, bulk)
-    await jobs.aclose()
-    await bulk.aclose()
-    await read_model.aclose()
-    await thread.aclose()
-
-
-@pytest.fixture
-async def films(worker: Worker, database: Database, catalog: str) -> str:
-    """A catalog in the worker's memory."""
-    names = ("alien", "alien-nation", "heat", "heat-wave", "ronin")
-    await put(database, worker.encoder, *(indexed(catalog, name) for name in names))
-    await worker.read_model.load(catalog)
-    return catalog
-
-
-async def do(worker: Worker, asking: Asking, count: int) -> None:
-    """Has the worker do so many waiting messages as one batch; all of them are settled after it."""
-    async with asking.taken(count) as deliveries:
-        await worker.jobs.handle(deliveries)
-    await asking.waits(0)
+from services.worker.tests.conftest import Asking, come, do, eventually, indexed, put, results
+from services.worker.tests.working import Worker
 
 
 def event(item: str, minute: int) -> Event:
     at = dt.datetime(2026, 1, 1, 0, minute, tzinfo=dt.UTC)
     return Event(item, Interaction.TYPE_LIKE, None, at.timestamp())
-
-
-def results(job: Job) -> list[str]:
-    assert job.answer is not None
-    answer = AnswerMessage.FromString(job.answer)
-    return [result.item.rpartition("/")[2] for result in answer.results]
 
 
 async def test_jobs_of_two_catalogs_are_one_batch_and_one_reply(
@@ -336,6 +204,21 @@ async def test_what_people_did_goes_along_where_it_matters(
     }
 
 
+async def test_a_history_that_cannot_be_read_fails_the_jobs_of_its_person_alone(
+    worker: Worker, asking: Asking, films: str, database: Database
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    async with database.transaction() as session:
+        await HistoryRepository(session).add(films, [Happened("ada", event("heat", 1), now)])
+    await asking.sql(
+        "UPDATE recommender.user_history SET items = '{}' WHERE catalog = :films", films=films
+    )
+    jobs = [await asking.ask(films, Query(title="alien"), user=user) for user in ("ada", "bob")]
+    await do(worker, asking, 2)
+    states = [(await asking.read(job)).state for job in jobs]
+    assert states == [State.FAILED, State.SUCCEEDED]
+
+
 async def test_what_the_chain_has_shown_is_not_answered(
     worker: Worker, asking: Asking, films: str
 ) -> None:
@@ -420,6 +303,17 @@ async def test_a_message_of_a_newer_version_stays_for_a_newer_worker(
     assert (await asking.read(newer)).state is State.QUEUED
 
 
+async def test_a_message_of_a_newer_version_ends_with_its_job_where_no_newer_worker_comes(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    over = dt.datetime.now(dt.UTC) - CLOCKS_APART - dt.timedelta(seconds=1)
+    await asking.ask(films, Query(title="alien"), version=2, deadline=over)
+    async with asking.taken(1) as deliveries:
+        await worker.jobs.handle(deliveries)
+        assert deliveries[0].settled
+    await asking.waits(0)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -433,6 +327,7 @@ async def test_a_message_of_a_newer_version_stays_for_a_newer_worker(
 async def test_a_message_that_is_none_is_dropped(
     worker: Worker, asking: Asking, films: str, body: bytes
 ) -> None:
+    """taskiq-aio-pika #35: a message that could not be read came back for ever."""
     await asking.send(body)
     job = await asking.ask(films, Query(title="alien"))
     await do(worker, asking, 2)
@@ -488,19 +383,6 @@ async def test_a_result_is_stored_when_the_database_is_back(
     assert (read.state, read.attempts) == (State.SUCCEEDED, 1)
 
 
-async def test_messages_stay_when_nothing_can_be_claimed(
-    worker: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(title="alien"))
-    worker.flaky.away = 1
-    async with asking.taken(1) as deliveries:
-        with pytest.raises(Unavailable):
-            await worker.jobs.handle(deliveries)
-    await asking.waits(1)
-    await do(worker, asking, 1)
-    assert (await asking.read(job)).attempts == 1
-
-
 @pytest.fixture
 async def cold(worker: Worker) -> AsyncIterator[Worker]:
     """The worker with an encoder that is not ready yet."""
@@ -544,7 +426,7 @@ async def test_texts_go_back_when_the_worker_stops_before_its_encoder_is_ready(
     assert (read.state, read.attempts) == (State.QUEUED, 0)
 
 
-async def test_texts_go_back_when_the_encoder_cannot_be_loaded(
+async def test_texts_come_back_when_the_encoder_cannot_be_loaded(
     cold: Worker, asking: Asking, films: str
 ) -> None:
     job = await asking.ask(films, Query(text="heat"))
@@ -552,11 +434,7 @@ async def test_texts_go_back_when_the_encoder_cannot_be_loaded(
     async with asking.taken(1) as deliveries:
         await cold.jobs.handle(deliveries)
         cold.encoder.gate.set()
-
-        async def again() -> bool:
-            return len(deliveries) == 2
-
-        await eventually(again)
+        await come(deliveries, 2)
     await asking.waits(1)
     assert (await asking.read(job)).state is State.QUEUED
 

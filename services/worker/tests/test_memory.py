@@ -43,13 +43,26 @@ def test_items_are_found_by_row_and_by_title(memory: CatalogMemory) -> None:
     assert memory.last_seq == 2
 
 
-def test_an_older_revision_never_overwrites_a_newer_one(memory: CatalogMemory) -> None:
-    memory.apply([item("a", 5, revision=7, title="New")])
-    assert memory.apply([item("a", 6, revision=3, title="Old"), item("a", 5, revision=7)]) == 0
+def test_what_was_written_earlier_never_overwrites_what_was_written_later(
+    memory: CatalogMemory,
+) -> None:
+    memory.apply([item("a", 5, revision=7, title="New"), item("b", 6)])
+    assert memory.apply([item("a", 4, revision=6, title="Old"), item("a", 5, revision=7)]) == 0
     row = memory.row_of("a")
     assert row is not None
     assert memory.row(row).item.title == "New"
     assert memory.last_seq == 6
+
+
+def test_what_was_written_later_counts_at_an_earlier_revision(memory: CatalogMemory) -> None:
+    """The catalog was restored from a backup, and the read model repaired."""
+    memory.apply([item("a", 5, revision=7, title="Lost"), item("b", 6, revision=8)])
+    memory.apply([item("a", 7, revision=3, title="Restored")])
+    memory.apply([IndexedItem(catalog="films", item="b", revision=4, seq=8, deleted=True)])
+    row = memory.row_of("a")
+    assert row is not None
+    assert memory.row(row).item.title == "Restored"
+    assert memory.row_of("b") is None
 
 
 def test_a_newer_seq_of_the_same_revision_counts(memory: CatalogMemory) -> None:

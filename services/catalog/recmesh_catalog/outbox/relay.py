@@ -33,32 +33,48 @@ class Relay:
         self._broker = broker
 
     async def send_waiting(self) -> None:
-        """Sends everything that waits. While the broker is away, or does not take a message, the rest stays."""
-        while self._broker.connected and await self._send_some():
-            pass
+        """Sends everything that waits. While the broker is away it stays. What the broker does not take, because its
+        queue is full, stays with all of its kind; other kinds do not wait for it.
+        """
+        refused: frozenset[str] = frozenset()
+        more = True
+        while more and self._broker.connected:
+            more, refused = await self._send_some(refused)
 
-    async def _send_some(self) -> bool:
-        """Sends a batch. False: there is no more, or the broker does not take more."""
+    async def _send_some(self, refused: frozenset[str]) -> tuple[bool, frozenset[str]]:
+        """Sends a batch.
+
+        Args:
+            refused: Kinds of messages that are left out.
+
+        Returns:
+            Whether there may be more to send, and which kinds are to be left out then.
+        """
         async with self._database.transaction() as session:
             repository = OutboxRepository(session)
-            waiting = await repository.take(BATCH)
+            waiting = await repository.take(BATCH, without=refused)
             try:
                 answers = await self._broker.publish_all([_outgoing(one) for one in waiting])
             except Unavailable as error:
                 answers = [error] * len(waiting)
-            failures = [answer for answer in answers if answer]
-            sent = [
-                message.id for message, answer in zip(waiting, answers, strict=True) if not answer
-            ]
+            outcomes = list(zip(waiting, answers, strict=True))
+            sent = [message.id for message, failure in outcomes if not failure]
             if sent:
                 await repository.delete(sent)
-        if failures:
-            log.warning("events wait", count=len(failures), error=str(failures[0]))
-        return len(sent) == BATCH
+        kinds = frozenset(message.kind for message, failure in outcomes if failure)
+        if kinds:
+            failures = [failure for _, failure in outcomes if failure]
+            log.warning(
+                "events wait", count=len(failures), kinds=sorted(kinds), error=str(failures[0])
+            )
+        return len(waiting) == BATCH or bool(kinds), refused | kinds
 
 
 def _outgoing(message: Waiting) -> Outgoing:
     headers: dict[str, str | int] = {"recmesh-version": VERSION}
     if message.request_id is not None:
         headers[REQUEST_ID_HEADER] = message.request_id
-    return Outgoing(CATALOG_EVENTS.name, message.routing_key, message.body, headers=headers)
+    # With no queue behind the exchange, it would be told to nobody.
+    return Outgoing(
+        CATALOG_EVENTS.name, message.routing_key, message.body, headers=headers, mandatory=True
+    )

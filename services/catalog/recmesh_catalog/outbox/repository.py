@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, any_, delete, func, insert, literal, select
@@ -28,6 +28,11 @@ class Waiting:
     body: bytes
     request_id: str | None
 
+    @property
+    def kind(self) -> str:
+        """What it is about: "catalog", "item" or "interaction"."""
+        return self.routing_key.partition(".")[0]
+
 
 class OutboxRepository:
     """Messages that wait to be sent, within one transaction."""
@@ -41,14 +46,22 @@ class OutboxRepository:
             insert(outbox).values(routing_key=routing_key, body=body, request_id=request_id)
         )
 
-    async def take(self, limit: int) -> list[Waiting]:
-        """The oldest messages that no other replica has in hand, kept from others until the transaction ends."""
+    async def take(self, limit: int, *, without: Collection[str] = ()) -> list[Waiting]:
+        """The oldest messages that no other replica has in hand, kept from others until the transaction ends.
+
+        Args:
+            limit: The most to answer.
+            without: Kinds that are left out.
+        """
         query = (
             select(outbox.c.id, outbox.c.routing_key, outbox.c.body, outbox.c.request_id)
             .order_by(outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
+        if without:
+            kind = func.split_part(outbox.c.routing_key, ".", 1)
+            query = query.where(kind.not_in(sorted(without)))
         found = await self._session.execute(query)
         return [Waiting(**row) for row in found.mappings()]
 

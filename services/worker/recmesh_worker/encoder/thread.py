@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from recmesh_kit.liveness import Pulse
 from recmesh_worker.encoder.buckets import buckets
 from recmesh_worker.encoder.cache import VectorCache
 from recmesh_worker.encoder.encoder import Encoder
@@ -30,6 +31,8 @@ class EncoderThread:
         self._bulk = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
         self._cache = VectorCache(CACHED_TEXTS)
+        self.pulse = Pulse()
+        """Of the thread, once the encoder is loaded."""
 
     @property
     def ready(self) -> bool:
@@ -95,4 +98,6 @@ class EncoderThread:
 
     async def _run(self, texts: Sequence[str]) -> NDArray[np.float32]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self.encoder.encode, texts)
+        return await loop.run_in_executor(
+            self._executor, self.pulse.run, self.encoder.encode, texts
+        )

@@ -44,7 +44,7 @@ class CatalogMemory:
         self._rows: list[Row | None] = []
         self._row_of: dict[str, int] = {}
         self._free: list[int] = []
-        self._versions: dict[str, tuple[int, int]] = {}
+        self._seqs: dict[str, int] = {}
         self._matrix = np.zeros((_FIRST_CAPACITY, dimensions), np.float32)
         self._visible = np.zeros(_FIRST_CAPACITY, np.bool_)
         self._embedded = np.zeros(_FIRST_CAPACITY, np.bool_)
@@ -120,7 +120,8 @@ class CatalogMemory:
     def apply(self, items: Sequence[IndexedItem]) -> int:
         """Take over changed items and tombstones; returns how many changed anything.
 
-        What is older than, or as old as, what is known by (revision, seq) is left out.
+        What was written before what is known of an item, or is just that, is left out: `seq` says so. (Revisions need
+        not grow: a catalog that was restored from a backup counts on from where it was then.)
 
         Raises:
             ValueError: an item of another catalog, or a vector of another length; nothing is
@@ -182,10 +183,9 @@ class CatalogMemory:
 
     def _apply(self, item: IndexedItem) -> bool:
         self.last_seq = max(self.last_seq, item.seq)
-        version = (item.revision, item.seq)
-        if version <= self._versions.get(item.item, (-1, -1)):
+        if item.seq <= self._seqs.get(item.item, -1):
             return False
-        self._versions[item.item] = version
+        self._seqs[item.item] = item.seq
         if item.deleted:
             return self._remove(item.item)
         self._put(item)

@@ -136,7 +136,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "ERROR_REASON_CANCELLED", "domain": "recmesh"}
     """
     ERROR_REASON_JOB_EXPIRED: _ErrorReason.ValueType  # 140
-    """A job's. Its deadline passed before a worker took it; it was not computed.
+    """A job's. Its deadline passed while it waited for a worker; it was not computed.
         {"reason": "ERROR_REASON_JOB_EXPIRED"}
     """
     ERROR_REASON_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 141
@@ -278,7 +278,7 @@ ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 122
     {"reason": "ERROR_REASON_CANCELLED", "domain": "recmesh"}
 """
 ERROR_REASON_JOB_EXPIRED: ErrorReason.ValueType  # 140
-"""A job's. Its deadline passed before a worker took it; it was not computed.
+"""A job's. Its deadline passed while it waited for a worker; it was not computed.
     {"reason": "ERROR_REASON_JOB_EXPIRED"}
 """
 ERROR_REASON_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 141

@@ -23,27 +23,29 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from recmesh.common.v1 import authorization_pb2 as recmesh_dot_common_dot_v1_dot_authorization__pb2
 from recmesh.common.v1 import constraint_pb2 as recmesh_dot_common_dot_v1_dot_constraint__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*recmesh/recommender/v1/index_service.proto\x12\x16recmesh.recommender.v1\x1a\x1cgoogle/api/annotations.proto\x1a%recmesh/common/v1/authorization.proto\x1a\"recmesh/common/v1/constraint.proto\"U\n\x12VerifyIndexRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xb2\xbb\x18\x1b\x08\x01\x62\x17recmesh.catalog/Catalog\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xc1\x02\n\x13VerifyIndexResponse\x12\x42\n\x05items\x18\x01 \x01(\x0b\x32\x33.recmesh.recommender.v1.VerifyIndexResponse.Finding\x12I\n\x0cinteractions\x18\x02 \x01(\x0b\x32\x33.recmesh.recommender.v1.VerifyIndexResponse.Finding\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x1a\x8c\x01\n\x07\x46inding\x12\x15\n\rchecked_count\x18\x01 \x01(\x03\x12\x15\n\rmissing_count\x18\x02 \x01(\x03\x12\x13\n\x0bstale_count\x18\x03 \x01(\x03\x12\x15\n\rsurplus_count\x18\x04 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x05 \x01(\x03\x12\x0f\n\x07samples\x18\x06 \x03(\t2\xb9\x01\n\x0cIndexService\x12\xa8\x01\n\x0bVerifyIndex\x12*.recmesh.recommender.v1.VerifyIndexRequest\x1a+.recmesh.recommender.v1.VerifyIndexResponse\">\xaa\xbb\x18\x0b\x12\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02)\"$/v1/{parent=catalogs/*}/index:verify:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*recmesh/recommender/v1/index_service.proto\x12\x16recmesh.recommender.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/resource.proto\x1a%recmesh/common/v1/authorization.proto\x1a\"recmesh/common/v1/constraint.proto\"U\n\x12VerifyIndexRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xb2\xbb\x18\x1b\x08\x01\x62\x17recmesh.catalog/Catalog\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\xc1\x02\n\x13VerifyIndexResponse\x12\x42\n\x05items\x18\x01 \x01(\x0b\x32\x33.recmesh.recommender.v1.VerifyIndexResponse.Finding\x12I\n\x0cinteractions\x18\x02 \x01(\x0b\x32\x33.recmesh.recommender.v1.VerifyIndexResponse.Finding\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x1a\x8c\x01\n\x07\x46inding\x12\x15\n\rchecked_count\x18\x01 \x01(\x03\x12\x15\n\rmissing_count\x18\x02 \x01(\x03\x12\x13\n\x0bstale_count\x18\x03 \x01(\x03\x12\x15\n\rsurplus_count\x18\x04 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x05 \x01(\x03\x12\x0f\n\x07samples\x18\x06 \x03(\t2\xb9\x01\n\x0cIndexService\x12\xa8\x01\n\x0bVerifyIndex\x12*.recmesh.recommender.v1.VerifyIndexRequest\x1a+.recmesh.recommender.v1.VerifyIndexResponse\">\xaa\xbb\x18\x0b\x12\x01\x04\x1a\x06parent\x82\xd3\xe4\x93\x02)\"$/v1/{parent=catalogs/*}/index:verify:\x01*0\x01\x42\x30\xea\x41-\n\x17recmesh.catalog/Catalog\x12\x12\x63\x61talogs/{catalog}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recmesh.recommender.v1.index_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\352A-\n\027recmesh.catalog/Catalog\022\022catalogs/{catalog}'
   _globals['_VERIFYINDEXREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_VERIFYINDEXREQUEST'].fields_by_name['parent']._serialized_options = b'\262\273\030\033\010\001b\027recmesh.catalog/Catalog'
   _globals['_INDEXSERVICE'].methods_by_name['VerifyIndex']._loaded_options = None
   _globals['_INDEXSERVICE'].methods_by_name['VerifyIndex']._serialized_options = b'\252\273\030\013\022\001\004\032\006parent\202\323\344\223\002)\"$/v1/{parent=catalogs/*}/index:verify:\001*'
-  _globals['_VERIFYINDEXREQUEST']._serialized_start=175
-  _globals['_VERIFYINDEXREQUEST']._serialized_end=260
-  _globals['_VERIFYINDEXRESPONSE']._serialized_start=263
-  _globals['_VERIFYINDEXRESPONSE']._serialized_end=584
-  _globals['_VERIFYINDEXRESPONSE_FINDING']._serialized_start=444
-  _globals['_VERIFYINDEXRESPONSE_FINDING']._serialized_end=584
-  _globals['_INDEXSERVICE']._serialized_start=587
-  _globals['_INDEXSERVICE']._serialized_end=772
+  _globals['_VERIFYINDEXREQUEST']._serialized_start=202
+  _globals['_VERIFYINDEXREQUEST']._serialized_end=287
+  _globals['_VERIFYINDEXRESPONSE']._serialized_start=290
+  _globals['_VERIFYINDEXRESPONSE']._serialized_end=611
+  _globals['_VERIFYINDEXRESPONSE_FINDING']._serialized_start=471
+  _globals['_VERIFYINDEXRESPONSE_FINDING']._serialized_end=611
+  _globals['_INDEXSERVICE']._serialized_start=614
+  _globals['_INDEXSERVICE']._serialized_end=799
 # @@protoc_insertion_point(module_scope)

@@ -53,7 +53,8 @@ class IndexServiceServicer:
         further look says so.
 
         Errors: NOT_FOUND for an unknown catalog; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
-        deployment or of the catalog; UNAVAILABLE when the catalog service, or for a repair the broker, is away.
+        deployment or of the catalog; RESOURCE_EXHAUSTED (TOO_MANY_CALLS) while it compares for somebody else; UNAVAILABLE
+        when the catalog service, or for a repair the broker, is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

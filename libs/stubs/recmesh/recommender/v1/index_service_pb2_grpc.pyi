@@ -40,7 +40,8 @@ class IndexServiceStub:
     further look says so.
 
     Errors: NOT_FOUND for an unknown catalog; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
-    deployment or of the catalog; UNAVAILABLE when the catalog service, or for a repair the broker, is away.
+    deployment or of the catalog; RESOURCE_EXHAUSTED (TOO_MANY_CALLS) while it compares for somebody else; UNAVAILABLE
+    when the catalog service, or for a repair the broker, is away.
     """
 
 @_typing.type_check_only
@@ -55,7 +56,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     further look says so.
 
     Errors: NOT_FOUND for an unknown catalog; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
-    deployment or of the catalog; UNAVAILABLE when the catalog service, or for a repair the broker, is away.
+    deployment or of the catalog; RESOURCE_EXHAUSTED (TOO_MANY_CALLS) while it compares for somebody else; UNAVAILABLE
+    when the catalog service, or for a repair the broker, is away.
     """
 
 class IndexServiceServicer:
@@ -72,7 +74,8 @@ class IndexServiceServicer:
         further look says so.
 
         Errors: NOT_FOUND for an unknown catalog; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
-        deployment or of the catalog; UNAVAILABLE when the catalog service, or for a repair the broker, is away.
+        deployment or of the catalog; RESOURCE_EXHAUSTED (TOO_MANY_CALLS) while it compares for somebody else; UNAVAILABLE
+        when the catalog service, or for a repair the broker, is away.
         """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -65,8 +65,8 @@ class QueueStats(_message.Message):
         """Workers that consume it. 0 while the broker is away."""
         @_builtins.property
         def oldest_age(self) -> _duration_pb2.Duration:
-            """How long the oldest unfinished job of this queue has been waiting. Not set when there is none, and for queues of
-            other than jobs.
+            """How long the oldest unfinished job of this queue has been waiting, since it was made or put back. Not set when there
+            is none, and for queues of other than jobs.
             """
 
         def __init__(
@@ -129,7 +129,7 @@ class DeadLetter(_message.Message):
     REDRIVE_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendation(self) -> _recommendation_pb2.Recommendation:
-        """The job, with its query, its error and the number of its attempts."""
+        """The job as it stands now, without results; but with the error, and the number of attempts, with which it was given up."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -222,7 +222,9 @@ class RedriveDeadLettersRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
-    """Which given-up jobs, in the grammar of AIP-160, by `catalog`, `reason` and `create_time`; `*` for all."""
+    """Which given-up jobs, in the grammar of AIP-160, by `catalog` (`catalogs/films`), `reason` (an `ErrorReason`, such as
+    `ERROR_REASON_ATTEMPTS_EXHAUSTED`) and `create_time` (of the dead letter); `*` for all.
+    """
     dry_run: _builtins.bool
     """Only say how many."""
     @_builtins.property

@@ -57,7 +57,7 @@ class QueueServiceServicer:
     """
 
     def GetQueueStats(self, request, context):
-        """How much is waiting and being worked on.
+        """How much is waiting and being worked on. Jobs and dead letters are counted up to 100,000.
 
         Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
         """
@@ -77,11 +77,18 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedriveDeadLetters(self, request, context):
-        """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
-        was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
+        """Puts given-up jobs into the queue again, those first that were given up first, with their attempts counted from 0 and
+        a deadline as of a new job; they are kept for as long as a new one. One whose attempt ended without a word is tried
+        again alone. One that was put back before is put back again only if it was given up again; what is given up anew
+        during the call is left for the next.
 
-        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
-        of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
+        They count as unfinished jobs, and leave the room free that bulk jobs leave to people. So not all may fit: the answer
+        says how many were put back, and a repeat of the call puts back the rest when there is room. What was put back stays
+        so when the call ends early. With `dry_run` it only says how many there are, up to 100,000, room or not.
+
+        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with
+        RetryInfo when there is room for none; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
+        deployment; INVALID_ARGUMENT (INVALID_FILTER, and INVALID_FIELD for names and a filter together or neither).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

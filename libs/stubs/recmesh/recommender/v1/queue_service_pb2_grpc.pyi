@@ -34,7 +34,7 @@ class QueueServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     GetQueueStats: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueStatsRequest, _queue_service_pb2.QueueStats]
-    """How much is waiting and being worked on.
+    """How much is waiting and being worked on. Jobs and dead letters are counted up to 100,000.
 
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
     """
@@ -46,11 +46,18 @@ class QueueServiceStub:
     (INVALID_PAGE_TOKEN).
     """
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]
-    """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
-    was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
+    """Puts given-up jobs into the queue again, those first that were given up first, with their attempts counted from 0 and
+    a deadline as of a new job; they are kept for as long as a new one. One whose attempt ended without a word is tried
+    again alone. One that was put back before is put back again only if it was given up again; what is given up anew
+    during the call is left for the next.
 
-    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
-    of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
+    They count as unfinished jobs, and leave the room free that bulk jobs leave to people. So not all may fit: the answer
+    says how many were put back, and a repeat of the call puts back the rest when there is room. What was put back stays
+    so when the call ends early. With `dry_run` it only says how many there are, up to 100,000, room or not.
+
+    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with
+    RetryInfo when there is room for none; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
+    deployment; INVALID_ARGUMENT (INVALID_FILTER, and INVALID_FIELD for names and a filter together or neither).
     """
 
 @_typing.type_check_only
@@ -59,7 +66,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueueStats: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueStatsRequest, _queue_service_pb2.QueueStats]  # type: ignore[assignment]
-    """How much is waiting and being worked on.
+    """How much is waiting and being worked on. Jobs and dead letters are counted up to 100,000.
 
     Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
     """
@@ -71,11 +78,18 @@ class QueueServiceAsyncStub(QueueServiceStub):
     (INVALID_PAGE_TOKEN).
     """
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
-    """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
-    was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
+    """Puts given-up jobs into the queue again, those first that were given up first, with their attempts counted from 0 and
+    a deadline as of a new job; they are kept for as long as a new one. One whose attempt ended without a word is tried
+    again alone. One that was put back before is put back again only if it was given up again; what is given up anew
+    during the call is left for the next.
 
-    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
-    of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
+    They count as unfinished jobs, and leave the room free that bulk jobs leave to people. So not all may fit: the answer
+    says how many were put back, and a repeat of the call puts back the rest when there is room. What was put back stays
+    so when the call ends early. With `dry_run` it only says how many there are, up to 100,000, room or not.
+
+    Errors: NOT_FOUND for a name that is no dead letter (then none is put back); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with
+    RetryInfo when there is room for none; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
+    deployment; INVALID_ARGUMENT (INVALID_FILTER, and INVALID_FIELD for names and a filter together or neither).
     """
 
 class QueueServiceServicer:
@@ -86,7 +100,7 @@ class QueueServiceServicer:
         request: _queue_service_pb2.GetQueueStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.QueueStats, _abc.Awaitable[_queue_service_pb2.QueueStats]]:
-        """How much is waiting and being worked on.
+        """How much is waiting and being worked on. Jobs and dead letters are counted up to 100,000.
 
         Errors: PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the deployment.
         """
@@ -108,11 +122,18 @@ class QueueServiceServicer:
         request: _queue_service_pb2.RedriveDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_queue_service_pb2.RedriveDeadLettersResponse]]:
-        """Puts given-up jobs into the queue again, with their attempts counted from 0 and a deadline as of a new job. One that
-        was put back before is put back again only if it was given up again. With `dry_run` it only says how many.
+        """Puts given-up jobs into the queue again, those first that were given up first, with their attempts counted from 0 and
+        a deadline as of a new job; they are kept for as long as a new one. One whose attempt ended without a word is tried
+        again alone. One that was put back before is put back again only if it was given up again; what is given up anew
+        during the call is left for the next.
 
-        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin
-        of the deployment; INVALID_ARGUMENT (INVALID_FILTER).
+        They count as unfinished jobs, and leave the room free that bulk jobs leave to people. So not all may fit: the answer
+        says how many were put back, and a repeat of the call puts back the rest when there is room. What was put back stays
+        so when the call ends early. With `dry_run` it only says how many there are, up to 100,000, room or not.
+
+        Errors: NOT_FOUND for a name that is no dead letter (then none is put back); RESOURCE_EXHAUSTED (TOO_MANY_JOBS) with
+        RetryInfo when there is room for none; PERMISSION_DENIED (ROLE_REQUIRED) unless the caller is an admin of the
+        deployment; INVALID_ARGUMENT (INVALID_FILTER, and INVALID_FIELD for names and a filter together or neither).
         """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

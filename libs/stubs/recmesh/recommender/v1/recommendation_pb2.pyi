@@ -50,7 +50,7 @@ class Recommendation(_message.Message):
         STATE_CANCELLED: Recommendation._State.ValueType  # 5
         """Ended by CancelRecommendation."""
         STATE_EXPIRED: Recommendation._State.ValueType  # 6
-        """Ended: its deadline passed before a worker took it."""
+        """Ended: its deadline passed while it waited for a worker."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the job stands."""
@@ -68,7 +68,7 @@ class Recommendation(_message.Message):
     STATE_CANCELLED: Recommendation.State.ValueType  # 5
     """Ended by CancelRecommendation."""
     STATE_EXPIRED: Recommendation.State.ValueType  # 6
-    """Ended: its deadline passed before a worker took it."""
+    """Ended: its deadline passed while it waited for a worker."""
 
     class _Fallback:
         ValueType = _typing.NewType("ValueType", _builtins.int)

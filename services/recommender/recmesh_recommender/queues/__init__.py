@@ -1,0 +1,1 @@
+"""The queues, for those who run the deployment."""

@@ -1,0 +1,1 @@
+"""The read model held against the catalog, and repaired where the two differ."""
