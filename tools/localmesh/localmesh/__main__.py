@@ -3,17 +3,23 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from localmesh import commands
+from localmesh import backup, commands
 from localmesh.errors import MeshError
 from localmesh.install import install
 from localmesh.paths import checkout
 from localmesh.plan import Plan
-from localmesh.ports import Ports
+from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports
 from localmesh.session import INTERRUPTED
 
-_MOST_WORKERS = 64
+_SIZES = (
+    ("--workers", 0, 64, "workers"),
+    ("--recommenders", 1, MOST_RECOMMENDERS, "recommenders, the first at the usual port"),
+    ("--brokers", 1, MOST_BROKERS, "nodes of RabbitMQ: of three or more, one may be lost"),
+)
+"""Option, least, most, of what."""
 
 
 def main(argv: list[str]) -> int:
@@ -25,6 +31,8 @@ def main(argv: list[str]) -> int:
             ports=Ports.of(os.environ),
             workers=getattr(arguments, "workers", 1),
             person=os.environ.copy(),
+            recommenders=getattr(arguments, "recommenders", 1),
+            brokers=getattr(arguments, "brokers", 1),
         )
         match arguments.command:
             case "install":
@@ -37,6 +45,10 @@ def main(argv: list[str]) -> int:
                 return commands.status(plan)
             case "run":
                 return commands.run(plan)
+            case "backup":
+                return backup.backup(plan, arguments.file.absolute())
+            case "restore":
+                return backup.restore(plan, arguments.file.absolute(), force=arguments.force)
             case _:
                 return commands.execute(plan, arguments.argv)
     except MeshError as error:
@@ -63,21 +75,33 @@ def _parser() -> argparse.ArgumentParser:
     commands_.add_parser("install", help="install the system package that is needed")
     commands_.add_parser("down", help="stop the mesh")
     commands_.add_parser("status", help="say what runs; exit code 3 when nothing does")
+    backup_ = commands_.add_parser("backup", help="write all tables, and the keys, to a file")
+    backup_.add_argument("file", type=Path, metavar="FILE")
+    restore = commands_.add_parser("restore", help="put a backup in the place of all tables")
+    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="also when tables would be lost")
     for name, text in (
         ("up", "start the mesh in the background"),
         ("run", "run the mesh until Ctrl-C"),
         ("exec", "run a command while the mesh is up"),
     ):
         command = commands_.add_parser(name, help=text)
-        command.add_argument("--workers", type=_workers, default=1, metavar="N")
+        for option, least, most, about in _SIZES:
+            command.add_argument(
+                option,
+                type=partial(_count, least, most),
+                default=1,
+                metavar="N",
+                help=f"how many {about} (default: 1)",
+            )
     command.add_argument("argv", nargs="+", metavar="CMD", help="after --")
     return parser
 
 
-def _workers(text: str) -> int:
+def _count(least: int, most: int, text: str) -> int:
     number = int(text)
-    if not 0 <= number <= _MOST_WORKERS:
-        msg = f"from 0 to {_MOST_WORKERS}, not {number}"
+    if not least <= number <= most:
+        msg = f"from {least} to {most}, not {number}"
         raise argparse.ArgumentTypeError(msg)
     return number
 

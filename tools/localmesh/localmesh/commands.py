@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -55,7 +56,7 @@ def up(plan: Plan) -> int:
         process = subprocess.Popen(  # noqa: S603 - a list, no shell
             (
                 *(sys.executable, "-m", "localmesh", "--root", str(plan.root)),
-                *("run", "--workers", str(plan.workers)),
+                *("run", *_size_words(plan)),
             ),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -144,11 +145,38 @@ def _caller_environment(plan: Plan) -> dict[str, str]:
 def _already_running(plan: Plan) -> int:
     state = _await_ready(plan)
     print(f"already running (process {state.pid})\n{table(state.members)}")
-    wanted, present = plan.workers, sum(m.name.startswith("worker-") for m in state.members)
-    if wanted != present:
-        again = shlex.join(("python", "-m", "localmesh", "up", "--workers", str(wanted)))
-        print(f"it has {present} workers; for {wanted}: python -m localmesh down, then {again}")
+    kinds = Counter(_kind(member) for member in state.members)
+    present = {
+        "workers": kinds["worker"],
+        "recommenders": kinds["recommender"],
+        # None is its own where AMQP_URL names one.
+        "brokers": kinds["rabbitmq"] or plan.brokers,
+    }
+    wanted = _sizes(plan)
+    if other := [what for what, count in wanted.items() if present[what] != count]:
+        has = ", ".join(f"{present[what]} {what}" for what in other)
+        want = ", ".join(str(wanted[what]) for what in other)
+        again = shlex.join(("python", "-m", "localmesh", "up", *_size_words(plan)))
+        print(f"it has {has}; for {want}: python -m localmesh down, then {again}")
     return 0
+
+
+def _sizes(plan: Plan) -> dict[str, int]:
+    """How many there are to be of what, by the names that the command line has for it."""
+    return {
+        "workers": plan.workers,
+        "recommenders": plan.recommenders,
+        "brokers": plan.brokers,
+    }
+
+
+def _size_words(plan: Plan) -> list[str]:
+    return [word for what, count in _sizes(plan).items() for word in (f"--{what}", str(count))]
+
+
+def _kind(member: MemberState) -> str:
+    """What a program is one of: its name without a number."""
+    return member.name.partition("-")[0]
 
 
 def _await_state(plan: Plan) -> MeshState:
@@ -174,7 +202,7 @@ async def _asked(state: MeshState) -> list[MemberState]:
     """The members, the services among them asked by this process how they are."""
 
     async def asked(member: MemberState) -> MemberState:
-        if member.state != "healthy" or member.name in _SERVERS:
+        if member.state != "healthy" or _kind(member) in _SERVERS:
             return member
         healthy = await health.serving(member.address)
         return member if healthy else replace(member, state="not serving")

@@ -34,7 +34,9 @@ class Environment:
     database_urls: Mapping[str, str] = field(repr=False)
     """Role -> URL."""
     amqp_urls: Mapping[str, str] = field(repr=False)
-    """Role -> URL."""
+    """Role -> URL, or several, separated by commas."""
+    detours: Mapping[int, int] = field(default_factory=dict)
+    """See `Plan.detours`."""
 
     def auth(self) -> dict[str, str]:
         """For the auth service."""
@@ -50,10 +52,14 @@ class Environment:
         """For the catalog service."""
         return self._common("catalog", self.ports.catalog, self.ports.catalog_metrics)
 
-    def recommender(self) -> dict[str, str]:
-        """For the recommender service."""
+    def recommender(self, index: int) -> dict[str, str]:
+        """For recommender number `index`, counted from 0."""
+        port, metrics_port = (
+            self.ports.recommender_at(index),
+            self.ports.recommender_metrics_at(index),
+        )
         return {
-            **self._common("recommender", self.ports.recommender, self.ports.recommender_metrics),
+            **self._common("recommender", port, metrics_port),
             "RECMESH_SERVICE_KEY": self.vault.api_key("recommender"),
         }
 
@@ -74,14 +80,17 @@ class Environment:
             METRICS: METRICS_OFF
             if self.person.get(METRICS) == METRICS_OFF
             else address(metrics_port),
-            "RECMESH_AUTH_TARGET": address(self.ports.auth),
-            "RECMESH_CATALOG_TARGET": address(self.ports.catalog),
+            "RECMESH_AUTH_TARGET": self._target(self.ports.auth),
+            "RECMESH_CATALOG_TARGET": self._target(self.ports.catalog),
             # The log is read while the program runs.
             "PYTHONUNBUFFERED": "1",
         }
         if role in self.amqp_urls:
             env["AMQP_URL"] = self.amqp_urls[role]
         return env
+
+    def _target(self, port: int) -> str:
+        return address(self.detours.get(port, port))
 
 
 def inherited(person: Mapping[str, str]) -> dict[str, str]:

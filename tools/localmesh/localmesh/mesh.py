@@ -7,10 +7,11 @@ from functools import partial
 from localmesh import health
 from localmesh.children import Child, Spec
 from localmesh.environment import METRICS, METRICS_OFF, Environment
+from localmesh.errors import MeshError
 from localmesh.plan import Plan
-from localmesh.ports import address, require_free
+from localmesh.ports import require_free
 from localmesh.rabbitmq import server_script
-from localmesh.servers import Broker, Database
+from localmesh.servers import Broker, Database, numbered
 from localmesh.state import MemberState, MeshState, await_predecessors, born
 from localmesh.supervisor import Member, Supervisor, Unit, together
 
@@ -30,26 +31,26 @@ class Mesh:
         self._database = Database(plan)
         self._broker = Broker(plan)
         environment = Environment(
-            plan.person, plan.vault, plan.ports, self._database.urls, self._broker.urls
+            *(plan.person, plan.vault, plan.ports),
+            *(self._database.urls, self._broker.urls, plan.detours),
         )
-        self._services = {
-            "auth": self._spec("auth", environment.auth(), plan.ports.auth),
-            "catalog": self._spec("catalog", environment.catalog(), plan.ports.catalog),
-            "recommender": self._spec(
-                "recommender", environment.recommender(), plan.ports.recommender
-            ),
-        }
+        self._auth = self._spec("auth", "auth", environment.auth())
+        self._catalog = self._spec("catalog", "catalog", environment.catalog())
+        self._recommenders = [
+            self._spec("recommender", numbered("recommender", i), environment.recommender(i))
+            for i in range(plan.recommenders)
+        ]
         self._workers = [
-            self._spec("worker", environment.worker(index), plan.ports.worker(index), index)
-            for index in range(plan.workers)
+            self._spec("worker", f"worker-{i}", environment.worker(i)) for i in range(plan.workers)
         ]
         stages = [
             self._database.units,
             self._broker.units,
-            *([_unit(spec, _SERVICE_SECONDS)] for spec in self._services.values()),
+            *([_unit(spec, _SERVICE_SECONDS)] for spec in (self._auth, self._catalog)),
+            [_unit(spec, _SERVICE_SECONDS) for spec in self._recommenders],
             [_unit(spec, _WORKER_SECONDS) for spec in self._workers],
         ]
-        self._supervisor = Supervisor(stages, say, changed)
+        self._supervisor = Supervisor(stages, say, changed, plan.longest_pause)
 
     async def start(self) -> None:
         """Start everything; returns when all of it is healthy. Raises MeshError."""
@@ -58,13 +59,17 @@ class Mesh:
         await await_predecessors(self._plan.paths)
         require_free(self._wanted_ports())
         self._turn_logs()
-        await together(self._supervisor.start("rabbitmq"), self._start_auth())
-        await self._supervisor.start(
-            "catalog", "recommender", *(worker.name for worker in self._workers)
-        )
+        brokers = (unit.name for unit in self._broker.units)
+        await together(self._supervisor.start(*brokers), self._start_auth())
+        callers = (self._catalog, *self._recommenders, *self._workers)
+        try:
+            await self._supervisor.start(*(spec.name for spec in callers))
+        except MeshError as error:
+            text = str(error)
+            raise MeshError(text + self._broker.advice(text)) from error
 
     async def stop(self) -> None:
-        """Stop what runs: workers, recommender, catalog, auth, RabbitMQ, PostgreSQL."""
+        """Stop what runs: workers, recommenders, catalog, auth, RabbitMQ, PostgreSQL."""
         await self._supervisor.stop()
 
     def state(self, pid: int, phase: str, error: str = "") -> MeshState:
@@ -82,7 +87,8 @@ class Mesh:
         """The way to the service that the others ask for keys; RabbitMQ starts meanwhile."""
         await self._supervisor.start("postgres")
         await self._database.provision()
-        await together(*(self._migrate(spec) for spec in self._services.values()))
+        with_tables = (self._auth, self._catalog, *self._recommenders[:1])
+        await together(*(self._migrate(spec) for spec in with_tables))
         await self._supervisor.start("auth")
 
     async def _migrate(self, service: Spec) -> None:
@@ -102,29 +108,26 @@ class Mesh:
         finally:
             await child.stop()
 
-    def _spec(self, service: str, env: dict[str, str], port: int, index: int | None = None) -> Spec:
-        name = service if index is None else f"{service}-{index}"
+    def _spec(self, service: str, name: str, env: dict[str, str]) -> Spec:
         return Spec(
             name=name,
             argv=(sys.executable, "-m", f"recmesh_{service}"),
             env=env,
             log=self._plan.paths.logs / f"{name}.log",
-            address=address(port),
+            address=env["RECMESH_LISTEN"],
             cwd=self._plan.root,
         )
 
     def _wanted_ports(self) -> dict[str, int]:
-        ports = self._plan.ports
-        wanted = {spec.name: spec.address for spec in (*self._services.values(), *self._workers)}
-        for spec in (*self._services.values(), *self._workers):
+        specs = (self._auth, self._catalog, *self._recommenders, *self._workers)
+        wanted = {spec.name: spec.address for spec in specs}
+        for spec in specs:
             if metrics := _metrics_of(spec):
                 wanted[f"{spec.name}'s metrics"] = metrics
         found = {name: int(target.rpartition(":")[2]) for name, target in wanted.items()}
         if self._database.units:
-            found["postgres"] = ports.postgres
-        if self._broker.units:
-            found |= {"rabbitmq": ports.rabbitmq, "rabbitmq's own tools": ports.rabbitmq_nodes}
-        return found
+            found["postgres"] = self._plan.ports.postgres
+        return found | self._broker.ports
 
 
 def _unit(spec: Spec, limit: float) -> Unit:

@@ -27,10 +27,9 @@ class Paths:
         """The data of PostgreSQL."""
         return self.local / "postgres"
 
-    @property
-    def rabbitmq(self) -> Path:
-        """The home, configuration and data of RabbitMQ."""
-        return self.local / "rabbitmq"
+    def rabbitmq_of(self, nodes: int) -> Path:
+        """The home, configuration and data of RabbitMQ: of one node, or of a cluster, in a folder for each of them."""
+        return self.local / ("rabbitmq" if nodes == 1 else f"rabbitmq-{nodes}")
 
     @property
     def lock(self) -> Path:
@@ -43,6 +42,11 @@ class Paths:
         return self.local / "mesh.json"
 
     @property
+    def restoring(self) -> Path:
+        """There while tables, keys and broker may be of different times."""
+        return self.local / "restoring"
+
+    @property
     def test_runs(self) -> Path:
         """One folder for each running pytest."""
         return self.local / "test"
@@ -51,6 +55,14 @@ class Paths:
     def test_log(self) -> Path:
         """What the hosts of test servers say."""
         return self.test_runs / "host.log"
+
+    def refuse_half_restored(self) -> None:
+        """Raise MeshError when a restoration was broken off."""
+        if self.restoring.exists():
+            raise MeshError(
+                "a restoration was broken off, so that tables, keys and messages may not fit together: "
+                "`python -m localmesh restore --force FILE`, then go on"
+            )
 
     def make(self) -> None:
         """Create `local` and the folder of the logs. Raises MeshError when that is refused."""

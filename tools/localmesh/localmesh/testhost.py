@@ -29,6 +29,7 @@ from localmesh.paths import checkout_paths, private_dir
 from localmesh.ports import free_ports
 from localmesh.postgres import Postgres
 from localmesh.rabbitmq import RabbitMQ
+from localmesh.servers import AMQP_ROLES, broker_users
 from localmesh.vault import Vault
 
 Facts = dict[str, Any]
@@ -96,7 +97,7 @@ class RunServers:
             folder=self._folder / "rabbitmq",
             port=port,
             nodes_port=nodes_port,
-            users={rabbitmq.ADMIN: self._vault.password("rabbitmq_admin")},
+            users=broker_users(self._vault),
             vhosts=tuple(f"test-{index}" for index in range(self._vhosts)),
             log=self._folder / "rabbitmq.log",
         )
@@ -104,7 +105,13 @@ class RunServers:
         self._children.append(child)
         child.start()
         await child.become_ready(node.ready, rabbitmq.START_LIMIT)
-        return {"urls": [node.url(rabbitmq.ADMIN, vhost) for vhost in node.vhosts]}
+        return {
+            "urls": [node.url(rabbitmq.ADMIN, vhost) for vhost in node.vhosts],
+            "role_urls": [
+                {role: node.url(user, vhost) for user, role in AMQP_ROLES.items()}
+                for vhost in node.vhosts
+            ],
+        }
 
 
 def claim(folder: Path) -> int:

@@ -147,10 +147,10 @@ def checkout(tmp_path: Path, free_offset: Callable[[], int]) -> Iterator[Checkou
 def mesh(
     tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
 ) -> Iterator[Checkout]:
-    """A whole mesh with two workers that is up."""
+    """A whole mesh with two workers and two recommenders that is up."""
     folder = tmp_path_factory.mktemp("mesh")
     checkout = Checkout(folder, free_offset(), {"RECMESH_LOG_LEVEL": "debug"})
-    code, output = checkout.call("up", "--workers", "2")
+    code, output = checkout.call("up", "--workers", "2", "--recommenders", "2")
     assert code == 0, output
     yield checkout
     checkout.clean_up()

@@ -3,17 +3,25 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from localmesh import launch, testhost
+from localmesh.definitions import ALL, User
 from localmesh.environment import METRICS, Environment
 from localmesh.errors import MeshError
-from localmesh.ports import Ports, free_ports, require_free
-from localmesh.rabbitmq import MISSING, RabbitMQ
+from localmesh.plan import Plan
+from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports, free_ports, require_free
+from localmesh.rabbitmq import ADMIN, MISSING, RabbitMQ
+from localmesh.servers import Broker, Database, broker_users
 from localmesh.vault import Vault
+from recmesh_kit import broker as kit_broker
+from recmesh_kit.amqp import TopologyError
+from recmesh_kit.layout import permissions
+from recmesh_kit.topology import Queue, Topology
 
 
 def test_secrets_are_the_same_at_every_start(tmp_path: Path) -> None:
@@ -41,13 +49,61 @@ def test_offset_moves_every_port() -> None:
 def test_no_port_is_given_twice() -> None:
     ports, workers = Ports(), range(64)
     given = [
-        *(ports.auth, ports.catalog, ports.recommender, ports.postgres, ports.rabbitmq),
-        *(ports.rabbitmq_nodes, ports.auth_metrics, ports.catalog_metrics),
-        ports.recommender_metrics,
+        *(ports.auth, ports.catalog, ports.postgres, ports.rabbitmq_nodes),
+        *(ports.rabbitmq_at(index) for index in range(MOST_BROKERS)),
+        *(ports.auth_metrics, ports.catalog_metrics),
+        *(ports.recommender_at(index) for index in range(MOST_RECOMMENDERS)),
+        *(ports.recommender_metrics_at(index) for index in range(MOST_RECOMMENDERS)),
         *(ports.worker(index) for index in workers),
         *(ports.worker_metrics(index) for index in workers),
     ]
     assert len(set(given)) == len(given)
+    assert (ports.recommender, ports.rabbitmq) == (50053, 55672)
+
+
+def test_services_go_by_the_detours_and_the_mesh_does_not(tmp_path: Path) -> None:
+    ports = Ports(100)
+    plan = Plan(
+        *(tmp_path, ports, 1, {}),
+        brokers=3,
+        detours={ports.postgres: 1, ports.rabbitmq_at(2): 2, ports.auth: 3, ports.catalog: 4},
+    )
+    database, broker = Database(plan), Broker(plan)
+    environment = Environment(
+        {}, plan.vault, ports, database.urls, broker.urls, detours=plan.detours
+    )
+    for env in (environment.recommender(1), environment.worker(0)):
+        nodes = env["AMQP_URL"].split(",")
+        assert [urlsplit(url).port for url in nodes] == [55772, 55774, 2]
+        assert urlsplit(env["DATABASE_URL"]).port == 1
+        assert env["RECMESH_AUTH_TARGET"] == "127.0.0.1:3"
+        assert env["RECMESH_CATALOG_TARGET"] == "127.0.0.1:4"
+    assert environment.auth()["RECMESH_LISTEN"] == "127.0.0.1:50151"
+    assert environment.recommender(1)["RECMESH_LISTEN"] == "127.0.0.1:50154"
+    assert [urlsplit(url).port for url in broker.admin_urls] == [55772, 55774, 55775]
+    assert broker.ports["rabbitmq-2"] == 55775
+
+
+def test_services_have_users_of_their_own_rights(tmp_path: Path) -> None:
+    users = broker_users(Vault(tmp_path))
+    assert users["recmesh_worker"].rights == permissions("worker")
+    assert [name for name, user in users.items() if user.rights == ALL] == [ADMIN]
+
+
+async def test_queues_of_another_version_are_told_how_to_migrate(
+    tmp_path: Path, amqp_url: str
+) -> None:
+    name = f"localmesh-{os.getpid()}"
+    old, new = (Topology(queues=(Queue(name, max_length=length),)) for length in (1, 2))
+    async with kit_broker.Broker(amqp_url, name=name, timeout_seconds=30) as broker:
+        await broker.declare(old)
+        with pytest.raises(TopologyError) as told:
+            await broker.declare(new)
+    own = Broker(Plan(tmp_path, Ports(), 1, {}))
+    assert f"rm -r {tmp_path / '.local/rabbitmq'}`" in own.advice(str(told.value))
+    assert own.advice("something else") == ""
+    given = Broker(Plan(tmp_path, Ports(), 1, {"AMQP_URL": amqp_url}))
+    assert given.advice(str(told.value)) == ""
 
 
 @pytest.mark.parametrize(("wish", "told"), [({}, "127.0.0.1:50172"), ({METRICS: "off"}, "off")])
@@ -124,4 +180,4 @@ def test_folders_of_killed_runs_are_swept(tmp_path: Path) -> None:
 
 
 def node(folder: Path) -> RabbitMQ:
-    return RabbitMQ(folder, 1, 2, {"someone": "secret"}, ("/",), folder / "log")
+    return RabbitMQ(folder, 1, 2, {"someone": User("secret")}, ("/",), folder / "log")

@@ -27,12 +27,14 @@ def test_status_shows_every_program_healthy(mesh: Checkout) -> None:
     assert code == 0
     names = [line.split()[0] for line in output.splitlines()[1:]]
     assert names == [
-        *("postgres", "rabbitmq", "auth", "catalog", "recommender", "worker-0", "worker-1"),
+        *("postgres", "rabbitmq", "auth", "catalog", "recommender", "recommender-1"),
+        *("worker-0", "worker-1"),
     ]
     metrics = [line.split()[2] for line in output.splitlines()[1:]]
     assert metrics == [
         *("-", "-"),
-        *(f"127.0.0.1:{port + mesh.offset}" for port in (50071, 50072, 50073, 50080, 50081)),
+        *(f"127.0.0.1:{port + mesh.offset}" for port in (50071, 50072, 50073, 50074)),
+        *(f"127.0.0.1:{port + mesh.offset}" for port in (50080, 50081)),
     ]
 
 
@@ -41,6 +43,7 @@ def test_second_start_leaves_the_first_alone(mesh: Checkout) -> None:
     code, output = mesh.call("up", "--workers", "2")
     assert code == 0
     assert f"already running (process {before})" in output
+    assert "it has 2 recommenders; for 1: " in output
     assert mesh.state()["pid"] == before
 
 
