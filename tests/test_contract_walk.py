@@ -19,6 +19,7 @@ from recmesh.catalog.v1 import catalog_service_pb2, interaction_service_pb2
 from recmesh.common.v1 import authorization_pb2
 from recmesh.common.v1.authorization_pb2 import Role
 from recmesh.recommender.v1 import (
+    index_service_pb2,
     model_service_pb2,
     queue_service_pb2,
     recommender_service_pb2,
@@ -45,6 +46,7 @@ SERVICES: dict[str, tuple[ServiceDescriptor, ...]] = {
         model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
         serving_config_service_pb2.DESCRIPTOR.services_by_name["ServingConfigService"],
         queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
+        index_service_pb2.DESCRIPTOR.services_by_name["IndexService"],
     ),
 }
 README = Path(__file__).parents[1] / "README.md"
@@ -88,11 +90,14 @@ UNKNOWN_RESOURCE: dict[str, dict[str, object]] = {
         "parent": NOWHERE,
         "requests": [{"recommendation": {"query": {"title": "x"}}}],
     },
+    "RedriveDeadLetters": {"names": [f"{NOWHERE}/recommendations/x"]},
+    "VerifyIndex": {"parent": NOWHERE},
 }
 """A well-formed request about what is not there, for each method that is about something."""
 ABOUT_NOTHING = {
     *("Register", "Login", "RefreshToken", "Logout", "GetJwks", "ExchangeApiKey", "ListUsers"),
     *("CreateCatalog", "ListCatalogs"),
+    *("GetQueueStats", "ListDeadLetters"),
 }
 
 

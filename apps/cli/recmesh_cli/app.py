@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recmesh_cli.commands import asking, catalogs, importing, people, signing
+from recmesh_cli.commands import admin, asking, catalogs, importing, people, signing
 
 option = partial(typer.Option, rich_help_panel="Where the services are")
 app = typer.Typer(
@@ -86,5 +86,5 @@ def connect(
     ctx.obj = connection
 
 
-for commands in (signing, asking, people, catalogs, importing):
+for commands in (signing, asking, people, catalogs, importing, admin):
     commands.add_to(app)

@@ -39,8 +39,8 @@ def line_and_code(error: Exception) -> tuple[str, int] | None:
 def _line(error: sdk.RecmeshError) -> str:
     said = [_sentence(error.message)]
     fields = [f"{field.field}: {field.message}" for field in error.fields]
-    # Where the message is made of the fields, they are not said twice.
-    if fields and not all(field in error.message for field in fields):
+    # Where the message is made of the fields, they are not said twice. Both may be cut off.
+    if fields and not all(field.removesuffix("…") in error.message for field in fields):
         said.append(_sentence("; ".join(fields)))
     said += [hint for kind, hint in _HINTS if isinstance(error, kind)][:1]
     if isinstance(error, sdk.ResourceExhausted):

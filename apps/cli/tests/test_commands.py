@@ -286,6 +286,15 @@ async def test_what_makes_no_sense_ends_with_2(
             "Error: Not valid. query.filter: column 3: no such field.\n",
         ),
         (
+            Failure(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "INVALID_FILTER",
+                "filter: not one of a, b, c…",
+                fields={"filter": "not one of a, b…"},
+            ),
+            "Error: filter: not one of a, b, c….\n",
+        ),
+        (
             Failure(grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED", "An editor's."),
             "Error: An editor's. Ask an admin for a role that may do this.\n",
         ),

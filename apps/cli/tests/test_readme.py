@@ -28,6 +28,13 @@ from recmesh.catalog.v1.interaction_service_pb2 import (
     ListInteractionsResponse,
 )
 from recmesh.catalog.v1.item_pb2 import Item
+from recmesh.recommender.v1.index_service_pb2 import VerifyIndexResponse
+from recmesh.recommender.v1.queue_service_pb2 import (
+    DeadLetter,
+    ListDeadLettersResponse,
+    QueueStats,
+    RedriveDeadLettersResponse,
+)
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation, Result
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -59,6 +66,10 @@ ANSWERS: dict[str, Message] = {
     "ListInteractions": ListInteractionsResponse(),
     "ImportItems": ImportItemsResponse(created_count=1),
     "ImportInteractions": ImportInteractionsResponse(created_count=1),
+    "GetQueueStats": QueueStats(queues=[QueueStats.Queue(id="bulk")], broker_reachable=True),
+    "ListDeadLetters": ListDeadLettersResponse(dead_letters=[DeadLetter(recommendation=ANSWER)]),
+    "RedriveDeadLetters": RedriveDeadLettersResponse(redriven_count=1),
+    "VerifyIndex": VerifyIndexResponse(done=True),
 }
 
 

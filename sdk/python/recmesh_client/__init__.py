@@ -5,6 +5,7 @@ from recmesh_client.blocking import Pages
 from recmesh_client.client import Client
 from recmesh_client.credentials import ApiKey, Credentials, Password, Token
 from recmesh_client.data.catalog import Catalog, Visibility
+from recmesh_client.data.index import IndexComparison, IndexFinding
 from recmesh_client.data.interaction import Interaction, InteractionBatch, InteractionType, Purge
 from recmesh_client.data.item import FoundItem, Item, ItemChanges
 from recmesh_client.data.model import Model, ModelState
@@ -80,6 +81,8 @@ __all__ = [
     "FoundItem",
     "ImportProgress",
     "ImportReport",
+    "IndexComparison",
+    "IndexFinding",
     "Interaction",
     "InteractionBatch",
     "InteractionType",

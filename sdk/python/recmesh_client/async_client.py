@@ -7,6 +7,7 @@ from typing import Self
 
 from recmesh_client.api.api_keys import ApiKeys
 from recmesh_client.api.catalogs import Catalogs
+from recmesh_client.api.index import Index
 from recmesh_client.api.interactions import Interactions
 from recmesh_client.api.items import Items
 from recmesh_client.api.models import Models
@@ -30,6 +31,7 @@ class AsyncClient(
     Models,
     ServingConfigs,
     Queues,
+    Index,
 ):
     """A deployment as one caller sees it. Made by `connect`; any number of tasks may use it at once.
 

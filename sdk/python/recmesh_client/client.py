@@ -124,6 +124,9 @@ class Client(Blocking):
     list_dead_letters = paged(AsyncClient.list_dead_letters)
     redrive_dead_letters = waiting(AsyncClient.redrive_dead_letters)
 
+    verify_index = streamed(AsyncClient.verify_index)
+    compare_index = waiting(AsyncClient.compare_index)
+
     def import_items(
         self,
         catalog: str,

@@ -25,7 +25,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer that is an error; `reason` without its prefix, none for a status as the transport makes it."""
+    """An answer that is an error; `reason` without its prefix, none, nor a request id, for a status as the transport
+    makes it.
+    """
 
     code: grpc.StatusCode
     reason: str = ""
@@ -36,7 +38,9 @@ class Failure:
     request_id: str = "r-1"
 
     async def abort(self, context: Context) -> None:
-        trailing: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
+        trailing: list[tuple[str, str | bytes]] = []
+        if self.request_id:
+            trailing.append(("x-request-id", self.request_id))
         if self.reason:
             trailing.append(("grpc-status-details-bin", self._status()))
         await context.abort(self.code, self.message, tuple(trailing))

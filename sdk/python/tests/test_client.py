@@ -61,6 +61,17 @@ async def test_an_error_is_raised(fake: Fake) -> None:
     await asyncio.to_thread(use)
 
 
+async def test_what_a_stopping_server_dropped_is_repeated(fake: Fake) -> None:
+    dropped = Failure(grpc.StatusCode.CANCELLED, message="CANCELLED", request_id="")
+    fake.script("GetCatalog", dropped, WireCatalog(name="catalogs/films"))
+
+    def use() -> str:
+        with connected(fake) as client:
+            return client.get_catalog("films").id
+
+    assert await asyncio.to_thread(use) == "films"
+
+
 async def test_pages_and_a_watch_are_iterated(fake: Fake) -> None:
     items = [WireItem(name=f"catalogs/films/items/{n}") for n in "ab"]
     fake.script("ListItems", ListItemsResponse(items=items, next_page_token="t"))

@@ -93,6 +93,7 @@ CALLS: dict[str, Callable[[AsyncClient], Any]] = {
     "DeleteServingConfig": lambda c: c.delete_serving_config("films", "default"),
     "GetQueueStats": lambda c: c.get_queue_stats(),
     "ListDeadLetters": lambda c: c.list_dead_letters(catalog="films"),
+    "VerifyIndex": lambda c: c.verify_index("films", repair=True),
     "RedriveDeadLetters": lambda c: c.redrive_dead_letters([JOB], dry_run=True),
 }
 METHODS = {method.name: method for service in contract.services() for method in service.methods}

@@ -21,6 +21,13 @@ from recmesh.catalog.v1.catalog_service_pb2 import ImportItemsResponse, ListItem
 from recmesh.catalog.v1.interaction_pb2 import Interaction
 from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.common.v1.error_reason_pb2 import RowError
+from recmesh.recommender.v1.index_service_pb2 import VerifyIndexResponse
+from recmesh.recommender.v1.queue_service_pb2 import (
+    DeadLetter,
+    ListDeadLettersResponse,
+    QueueStats,
+    RedriveDeadLettersResponse,
+)
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation, Result
 from recmesh.recommender.v1.recommender_service_pb2 import RecommendRequest
 
@@ -48,6 +55,10 @@ ANSWERS: dict[str, Message] = {
     "CreateRecommendation": ANSWER,
     "WatchRecommendation": ANSWER,
     "WriteInteraction": Interaction(),
+    "GetQueueStats": QueueStats(queues=[QueueStats.Queue(id="bulk", ready_count=1)]),
+    "ListDeadLetters": ListDeadLettersResponse(dead_letters=[DeadLetter(recommendation=ANSWER)]),
+    "RedriveDeadLetters": RedriveDeadLettersResponse(redriven_count=1),
+    "VerifyIndex": VerifyIndexResponse(done=True),
 }
 REFUSAL = Failure(
     grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", fields={"limit": "must be at most 200"}

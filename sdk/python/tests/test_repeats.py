@@ -17,6 +17,7 @@ from recmesh_client import (
     DeadlineExceeded,
     Interaction,
     InteractionType,
+    Item,
     Order,
     Query,
     Retry,
@@ -26,6 +27,8 @@ from recmesh_client import (
 from recmesh_client.wire import contract
 
 AWAY = Failure(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+DROPPED = Failure(grpc.StatusCode.CANCELLED, message="CANCELLED", request_id="")
+"""What becomes of a call that a server has not looked at when it stops."""
 JOB = Wire(name="catalogs/films/recommendations/1", state=Wire.STATE_SUCCEEDED)
 
 
@@ -38,6 +41,34 @@ async def test_what_may_have_happened_is_not(client: AsyncClient, fake: Fake) ->
     fake.script("CreateCatalog", AWAY)
     with pytest.raises(Unavailable):
         await client.create_catalog("films")
+
+
+async def test_what_a_stopping_server_dropped_is_repeated(client: AsyncClient, fake: Fake) -> None:
+    fake.script("Recommend", DROPPED, JOB)
+    fake.script("WatchRecommendation", DROPPED, [JOB])
+    await client.recommend("films", title="Alien")
+    assert [seen.name async for seen in client.watch(JOB.name)] == [JOB.name]
+    first, second = (call.request.request_id for call in fake.of("Recommend"))
+    assert first == second != ""
+
+
+async def test_what_a_stopping_server_dropped_and_may_not_be_repeated_is_away(
+    client: AsyncClient, fake: Fake
+) -> None:
+    fake.script("CreateCatalog", DROPPED)
+    fake.script("ImportItems", DROPPED)
+    with pytest.raises(Unavailable, match=rf"^The catalog service at {fake.target} cannot be"):
+        await client.create_catalog("films")
+    with pytest.raises(Unavailable):
+        await client.import_items("films", [])
+
+
+async def test_what_the_service_itself_cancelled_is_not_repeated(
+    client: AsyncClient, fake: Fake
+) -> None:
+    fake.script("GetCatalog", Failure(grpc.StatusCode.CANCELLED, "CANCELLED"))
+    with pytest.raises(Cancelled):
+        await client.get_catalog("films")
 
 
 async def test_a_job_is_repeated_under_one_request_id(client: AsyncClient, fake: Fake) -> None:
@@ -147,6 +178,17 @@ async def test_closing_ends_calls_in_hand_and_later_ones(fake: Fake) -> None:
         await task
     with pytest.raises(Cancelled):
         await client.get_catalog("films")
+
+
+async def test_closing_ends_an_import_in_hand(fake: Fake) -> None:
+    fake.script("ImportItems", hang := Hang())
+    fake.unread = True
+    client = AsyncClient.connect(fake.target)
+    task = asyncio.create_task(client.import_items("films", [Item("1")]))
+    await asyncio.wait_for(hang.asked.wait(), 30)
+    await client.close()
+    with pytest.raises(Cancelled):
+        await task
 
 
 async def test_an_address_where_nobody_listens(unused_tcp_port: int) -> None:

@@ -14,13 +14,14 @@ from recmesh_jobs.sweep import LIMIT, SweepRepository
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
+from recmesh_kit.layout import HISTORY, INDEX
 from recmesh_recommender.dispatch import Dispatcher
 from recmesh_recommender.metrics import JobMetrics
 
 log = structlog.get_logger()
 
 PARTITIONS_AHEAD_DAYS = 7
-_QUEUES = [queue.name for queue in QUEUE_OF.values()]
+_QUEUES = [queue.name for queue in (*QUEUE_OF.values(), INDEX, HISTORY)]
 
 
 class Upkeep:
@@ -104,7 +105,7 @@ class Upkeep:
             unsent = []
 
     async def look_at_queues(self) -> None:
-        """Measures how the queues of jobs stand: whether anybody takes them."""
+        """Measures how the queues of the workers stand: whether anybody takes them."""
         try:
             depths = await self._broker.depths(*_QUEUES)
         except Unavailable:

@@ -16,7 +16,7 @@ def from_stats(message: pb.QueueStats) -> QueueStats:
             queue.ready_count,
             queue.unacknowledged_count,
             queue.consumer_count,
-            length(queue.oldest_age),
+            length(queue.oldest_age) if queue.HasField("oldest_age") else None,
         )
         for queue in message.queues
     )
@@ -25,6 +25,7 @@ def from_stats(message: pb.QueueStats) -> QueueStats:
         message.unfinished_count,
         message.admission_limit,
         message.dead_letter_count,
+        message.broker_reachable,
     )
 
 

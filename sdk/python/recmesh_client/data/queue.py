@@ -13,18 +13,20 @@ class Queue:
     """One queue.
 
     Attributes:
-        id: "interactive", "bulk", "suspect", "index" or "training".
-        ready: Messages that wait for a worker.
-        unacknowledged: Messages that a worker has in hand.
-        consumers: Workers that consume it.
-        oldest_age: How long its oldest unfinished job has been waiting.
+        id: "interactive", "bulk", "suspect", "index", "history", "training", or a delay: "delay.1s", "delay.10s",
+            "delay.60s".
+        ready: Messages that wait for a worker; in a delay, for their time. 0 while the broker is away.
+        unacknowledged: Jobs of this queue that a worker has in hand. 0 for queues of other than jobs.
+        consumers: Workers that consume it. 0 while the broker is away.
+        oldest_age: How long its oldest unfinished job has been waiting; None when there is none, and for queues of
+            other than jobs.
     """
 
     id: str
     ready: int
     unacknowledged: int
     consumers: int
-    oldest_age: timedelta
+    oldest_age: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class QueueStats:
         unfinished: Jobs that have not ended.
         admission_limit: How many unfinished jobs are admitted.
         dead_letters: Jobs that were given up and not put back.
+        broker_reachable: False: the broker is away, and the figures that it knows are missing.
     """
 
     queues: tuple[Queue, ...]
     unfinished: int
     admission_limit: int
     dead_letters: int
+    broker_reachable: bool
 
 
 @dataclass(frozen=True, slots=True)

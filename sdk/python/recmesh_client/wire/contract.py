@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from recmesh.auth.v1 import api_key_service_pb2, auth_service_pb2, user_service_pb2
 from recmesh.catalog.v1 import catalog_service_pb2, interaction_service_pb2
 from recmesh.recommender.v1 import (
+    index_service_pb2,
     model_service_pb2,
     queue_service_pb2,
     recommender_service_pb2,
@@ -30,6 +31,7 @@ def services() -> list[ServiceDescriptor]:
         model_service_pb2,
         serving_config_service_pb2,
         queue_service_pb2,
+        index_service_pb2,
     )
     return [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
 

@@ -102,6 +102,10 @@ def error_of(failed: grpc.aio.AioRpcError, service: str) -> errors.RecmeshError:
     known = ErrorReason.__members__.get(info.reason.removeprefix("ERROR_REASON_"))
     if known is not None and known in BY_REASON and info.domain == DOMAIN:
         kind, reason = BY_REASON[known], known
+    if kind is errors.Cancelled and known is None and not request_id:
+        # So gRPC ends calls that a server which stops, or has too many, has not looked at yet. Those that this side
+        # cancels end in no status.
+        kind, reason = errors.Unavailable, ErrorReason.UNKNOWN
     message = failed.details() or failed.code().name
     if kind is errors.Unavailable and known is None and not request_id:
         # No service said this, but the transport.

@@ -104,10 +104,10 @@ class Upload(Generic[T, Row, Q, A]):
     async def _outcome(self) -> A:
         try:
             return await self._call
-        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failed:
-            error = raised_by(failed, self._service)
-        if self._status is not None:
-            error = error_of(self._status, self._service)
+        except grpc.aio.AioRpcError as failed:
+            error = error_of(self._status or failed, self._service)
+        except asyncio.CancelledError as ended:
+            error = raised_by(ended, self._service)
         raise error
 
     def _note(self, call: grpc.aio.StreamUnaryCall[Q, A]) -> None:

@@ -7,6 +7,7 @@ from recmesh.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 from recmesh.auth.v1.user_service_pb2_grpc import UserServiceStub
 from recmesh.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from recmesh.catalog.v1.interaction_service_pb2_grpc import InteractionServiceStub
+from recmesh.recommender.v1.index_service_pb2_grpc import IndexServiceStub
 from recmesh.recommender.v1.model_service_pb2_grpc import ModelServiceStub
 from recmesh.recommender.v1.queue_service_pb2_grpc import QueueServiceStub
 from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -61,6 +62,7 @@ class Wire:
         self.models = ModelServiceStub(recommender)
         self.serving_configs = ServingConfigServiceStub(recommender)
         self.queues = QueueServiceStub(recommender)
+        self.index = IndexServiceStub(recommender)
         self.anonymous = Caller(Anonymous(), targets, retry, timeout, headers or dict)
         self.session = Session(self.auth, self.anonymous, credentials)
         self.caller = Caller(self.session, targets, retry, timeout, headers or dict)
