@@ -9,7 +9,7 @@ PEERS := .local/peers
 QUIET_FORKS := GRPC_ENABLE_FORK_SUPPORT=0
 PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
 APPS := apps/cli
-OWN := libs/kit libs/jobs services sdk apps tools demo bench tests conftest.py
+OWN := libs/kit libs/jobs services sdk apps tools demo bench chaos tests conftest.py
 TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p recmesh_cli -p localmesh
 TORCH := $(shell grep '^torch==' constraints.txt)
 
@@ -66,6 +66,14 @@ down: venv ## Stop the mesh.
 status: venv ## Say what of the mesh runs, and where.
 	@$(BIN)/python -m localmesh status
 
+.PHONY: backup
+backup: venv ## Write all tables, and the keys, to FILE.
+	@$(BIN)/python -m localmesh backup $(or $(FILE),$(error FILE=… is missing))
+
+.PHONY: restore
+restore: venv ## Put a backup in the place of all tables, while the mesh is down.
+	@$(BIN)/python -m localmesh restore $(ARGS) $(or $(FILE),$(error FILE=… is missing))
+
 .PHONY: demo
 demo: servers ## From nothing to recommendations on the screen; leaves nothing running.
 	@echo 'Starting PostgreSQL, RabbitMQ, three services and a worker; the first time, all films are embedded.'
@@ -74,6 +82,18 @@ demo: servers ## From nothing to recommendations on the screen; leaves nothing r
 .PHONY: bench-e2e
 bench-e2e: servers ## Measure Recommend, and Create + Watch, beside the same by hand: the floor.
 	@$(QUIET_FORKS) $(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.e2e $(ARGS)
+
+.PHONY: chaos
+chaos: servers ## Break the mesh at random under load, and audit what became of every job (ARGS="--seconds 120 --seed 7").
+	@$(QUIET_FORKS) $(BIN)/python -m chaos $(ARGS)
+
+.PHONY: soak
+soak: servers ## Watch memory, connections and tasks for 15 minutes at half load (ARGS="--seconds 900").
+	@$(QUIET_FORKS) $(BIN)/python -m localmesh exec --workers 2 -- $(BIN)/python -m chaos.soak $(ARGS)
+
+.PHONY: bench-overload
+bench-overload: servers ## Measure what is served of four times the capacity.
+	@$(QUIET_FORKS) $(BIN)/python -m localmesh exec -- $(BIN)/python -m bench.overload $(ARGS)
 
 # The home-made services have an environment of their own: their packages and ours do not meet.
 $(PEERS)/.installed: bench/peers/requirements.txt

@@ -13,7 +13,7 @@ say 'ruff'
 say 'mypy --strict'
 # shellcheck disable=SC2086
 "$bin/mypy" $2
-"$bin/mypy" demo bench tests conftest.py libs/*/tests services/*/tests sdk/*/tests apps/*/tests tools/*/tests
+"$bin/mypy" demo bench chaos tests conftest.py libs/*/tests services/*/tests sdk/*/tests apps/*/tests tools/*/tests
 say 'import contracts'
 "$bin/lint-imports" --no-logo 2>/dev/null || "$bin/lint-imports"
 say 'contract: lint and breaking changes'
