@@ -6,9 +6,9 @@ measured anew. Promised: at least 90 % of the capacity is served meanwhile; each
 with RESOURCE_EXHAUSTED and a RetryInfo; and the memory of no process grows.
 
 All of it runs on the same cores, the callers too: they give way to the mesh (`nice`) and must still come on time, but
-what they take is lost to it. So texts of forty words are asked for, each another: one costs the worker's encoder some
-milliseconds, beside which a caller and a refusal cost little. `--kind item` and `title` ask for what costs the mesh
-hardly more than a caller costs the benchmark: only on a machine with cores to spare is that fair, too.
+what they take is lost to it. So texts of a hundred words are asked for, each another: beside what one costs the
+worker's encoder, a caller and a refusal cost little. `--kind item` and `title` ask for what costs the mesh hardly more
+than a caller costs the benchmark: only on a machine with cores to spare is that fair, too.
 
 Callers go away when they are refused (`once`, of which the promise is); then some come back when they are told to
 (`patient`), and at last some who come back at once (`hasty`). Then callers who do not read, and callers who go away

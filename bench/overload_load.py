@@ -49,6 +49,8 @@ MOST_IN_HAND = 20_000
 """Callers who wait at once, at the most: more do not come."""
 HASTY_SECONDS = 0.01
 NICENESS = 10
+TOLD = 20
+"""Titles in a text."""
 _DETAILS = "grpc-status-details-bin"
 _CALL_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
@@ -212,8 +214,10 @@ class Crowd:
             case "title":
                 query = Query(title=seed, limit=LIMIT)
             case _:
-                # As long as a blurb, and each another: none that was understood before helps.
-                told = ", then ".join(self._seeds[(turn + n) % len(self._seeds)] for n in range(7))
+                # As long as a review, and each another: none that was understood before helps.
+                told = ", then ".join(
+                    self._seeds[(turn + n) % len(self._seeds)] for n in range(TOLD)
+                )
                 query = Query(text=f"A tale of {told}; told {turn} times", limit=LIMIT)
         return RecommendRequest(
             parent=PARENT, recommendation=Recommendation(query=query), request_id=str(uuid.uuid4())

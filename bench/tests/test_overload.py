@@ -148,6 +148,7 @@ async def test_callers_come_as_fast_as_they_should_whatever_becomes_of_them(
             timeout=TIMEOUT_SECONDS,
         )
         mesh.refuse = lambda _: Exhausted("Full.", retry_after=PAUSE)
+        began = asyncio.get_running_loop().time()
         coming = asyncio.create_task(crowd.come(200))
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while len(mesh.asked) < 20:  # noqa: ASYNC110 - nothing tells
@@ -155,7 +156,8 @@ async def test_callers_come_as_fast_as_they_should_whatever_becomes_of_them(
         coming.cancel()
         await asyncio.wait([coming])
 
-    assert mesh.asked[19][1] - mesh.asked[0][1] > 0.5 * 19 / 200
+    # None is early; a busy machine may make them late.
+    assert mesh.asked[19][1] - began > 0.5 * 19 / 200
     assert set(crowd.ended(1, 0).outcomes) == {REFUSED}
 
 
