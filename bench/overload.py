@@ -3,7 +3,8 @@
 The capacity is what the mesh answers in a second to callers who call one after the other, enough of them that more get
 no more. Then callers come four times as fast, whatever becomes of those before them, and after that the capacity is
 measured anew. Promised: at least 90 % of the capacity is served meanwhile; each call that is not served is refused,
-with RESOURCE_EXHAUSTED and a RetryInfo; and the memory of no process grows.
+with RESOURCE_EXHAUSTED and a RetryInfo; and the memory of no process grows, but within a bound while callers come back
+at once who are ever more.
 
 All of it runs on the same cores, the callers too: they give way to the mesh (`nice`) and must still come on time, but
 what they take is lost to it. So texts of a hundred words are asked for, each another: beside what one costs the
@@ -284,8 +285,12 @@ def promised(phases: Sequence[Phase], shares: Sequence[float]) -> list[Promise]:
         phases: All.
         shares: What was served of the capacity, by rounds.
     """
-    pressed = [phase for phase in phases if phase.name != "capacity"]
-    growth = [ratio for phase in pressed for ratio in phase.growth().values()]
+    # The hasty are ever more while they come, and what they hold is bounded, not steady.
+    steady = [phase for phase in phases if phase.name in ("once", "patient")]
+    growth = [ratio for phase in steady for ratio in phase.growth().values()]
+    crowds = [
+        max(held) - min(held) for p in phases if p.name == "hasty" for held in p.memory.values()
+    ]
     others = [sum(phase.others.values()) for phase in phases]
     return [
         Promise("served_of_capacity", Spread.of(shares), LEAST_SERVED, at_least=True),
@@ -295,6 +300,7 @@ def promised(phases: Sequence[Phase], shares: Sequence[float]) -> list[Promise]:
         Promise(
             "memory_growth", Spread.of([max(growth, default=1.0)]), MOST_GROWTH, at_least=False
         ),
+        Promise("hasty_mb", Spread.of([max(crowds, default=0.0)]), MOST_MB, at_least=False),
     ]
 
 

@@ -28,8 +28,6 @@ STREAM_DEADLINE_SECONDS = 3600.0
 _TURNED_AWAY = 8_000
 """Calls beyond those that are taken on that may be about to be turned away; more are turned away by gRPC, with the code
 alone: each costs memory before the chain sees it."""
-_MOST_PENDING = 5
-"""Times as many as may be in hand."""
 _COLLECT = (20_000, 20, 20)
 """Objects before a collection, and collections before an older generation is looked at. What a call makes is freed by
 counting references, nearly all of it; Python's 700 mean a look for cycles every few calls, a tenth of their time."""
@@ -173,12 +171,12 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
             "grpc.max_connection_age_grace_ms",
             settings.max_connection_age_grace_seconds * milliseconds,
         ),
-        # Calls that wait for the event loop to take them: of more than this gRPC cancels some by chance, and of more
-        # than twice as many all, without a word of when to come back. Turned away here they hear of it.
-        ("grpc.server.max_pending_requests", _MOST_PENDING * settings.max_concurrent_calls),
+        # Calls that wait for the event loop to take them: of more than this gRPC cancels some or all, without a word of
+        # when to come back. Turned away here they hear of it.
+        ("grpc.server.max_pending_requests", settings.max_concurrent_calls + _TURNED_AWAY),
         (
             "grpc.server.max_pending_requests_hard_limit",
-            2 * _MOST_PENDING * settings.max_concurrent_calls,
+            settings.max_concurrent_calls + _TURNED_AWAY,
         ),
         # Two servers on one port would share the calls without anybody knowing.
         ("grpc.so_reuseport", 0),
