@@ -118,6 +118,8 @@ async def test_at_the_end_a_server_that_hangs_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(database_module, "_CLOSE_SECONDS", 0.1)
     async with database_at(proxy.url, 10 * SECONDS) as database:
+        # The row is there: to write one that another open transaction has just written means to wait for its end.
+        await write(database)
         async with AsyncExitStack() as lent:
             for way in (database.transaction, database.driver) * 2:
                 one: Any = await lent.enter_async_context(way())
