@@ -14,7 +14,7 @@ from yarl import URL
 from recmesh_kit import amqp
 from recmesh_kit.amqp import TopologyError, translated, unavailable
 from recmesh_kit.errors import CannotStart, Unavailable
-from recmesh_kit.tasks import Comeback
+from recmesh_kit.tasks import Comeback, end_if_cancelled
 from recmesh_kit.topology import Topology
 from recmesh_kit.wire import WiredConnection
 
@@ -111,12 +111,15 @@ class Link:
         """
         if topology not in self._topologies:
             self._topologies.append(topology)
-        if self.connections is None:
+        both = self.connections
+        if both is None:
             return
         try:
-            await amqp.declare(self.connections.taking, topology, self._timeout)
+            await amqp.declare(both.taking, topology, self._timeout)
         except Unavailable as error:
             log.warning("declaring put off", error=str(error))
+            # To the next connection. The broker may only have been slow: then this one would last, without the queues.
+            both.taking.abort()
         except TopologyError:
             self._topologies.remove(topology)
             raise
@@ -135,6 +138,7 @@ class Link:
                 log.warning("broker unreachable", host=url.host, cause=repr(error.__cause__))
             except Exception:
                 log.exception("keeping up the connection failed", host=url.host)
+            end_if_cancelled()
             pause = self._comeback.pause(len(self._nodes))
             if self._comeback.failures >= len(self._nodes):
                 self.tried.set()

@@ -95,6 +95,17 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def end_if_cancelled() -> None:
+    """Ends the task if it is being cancelled. To be called where work that may have hidden this comes back: what it
+    does at its end, to give up a connection that hangs, say, may fail, and it then says that something is away.
+
+    Raises:
+        CancelledError: It is.
+    """
+    if is_cancelled():
+        raise asyncio.CancelledError
+
+
 def backoff(
     failures: int, first: float = _FIRST_BACKOFF_SECONDS, most: float = _MAX_BACKOFF_SECONDS
 ) -> float:
@@ -162,14 +173,14 @@ async def _repeat(
             wake.clear()
         try:
             await function()
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                raise
+        except (Exception, asyncio.CancelledError):
+            end_if_cancelled()
             failures += 1
             pause = max(every, backoff(failures))
             log.exception("background loop failed", task=name, failures=failures, pause=pause)
             await asyncio.sleep(pause)
             continue
+        end_if_cancelled()
         failures = 0
         await _pause(every, wake)
 

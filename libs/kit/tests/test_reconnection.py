@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aio_pika
@@ -25,6 +26,7 @@ from recmesh_kit.publisher import Publisher
 from recmesh_kit.topology import Queue, Topology
 
 Admin = aio_pika.abc.AbstractChannel
+HASTY_SECONDS = 0.5
 
 
 @pytest.fixture
@@ -32,6 +34,14 @@ async def second(amqp_url: str) -> AsyncIterator[Proxy]:
     """Another way to the same broker, as another node of a cluster is."""
     async with Proxy.to(amqp_url) as made:
         yield made
+
+
+@contextmanager
+def hasty(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives little time to what is asked within the block, and to it alone: a slow machine needs some for the rest."""
+    with monkeypatch.context() as patched:
+        patched.setattr(broker, "_timeout", HASTY_SECONDS)
+        yield
 
 
 @pytest.fixture
@@ -90,10 +100,10 @@ async def test_a_broker_that_hangs_is_left_and_found_again(
     before = asyncio.all_tasks()
     url = f"{proxy.url}?{quick_heartbeat}"
     async with Broker(url, name="test", timeout_seconds=2) as broker:
-        await until(lambda: broker.connected)
         await broker.declare(topology)
         consumer = await broker.consume(queue.name, inbox, prefetch=10)
         await broker.reply_queue(inbox)
+        # Whatever takes too long on a slow machine is done again.
         await until(lambda: consumer.alive and broker.reply_to)
         proxy.hang()
         results = await asyncio.gather(
@@ -139,6 +149,18 @@ async def test_a_broker_that_comes_and_goes_leaves_nothing_behind(
     await until(lambda: b"last" in inbox.bodies)
 
 
+async def test_what_could_not_be_declared_in_time_is_declared_all_the_same(
+    proxy: Proxy, topology: Topology, queue: Queue
+) -> None:
+    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+        await until(lambda: broker.connected)
+        proxy.hang()
+        await broker.declare(topology)
+        proxy.resume()
+        consumer = await broker.consume(queue.name, Inbox(), prefetch=1)
+        await until(lambda: consumer.alive)
+
+
 async def test_another_topology_at_a_reconnection_is_waited_out(
     broker: Broker, proxy: Proxy, queue: Queue, admin: Admin
 ) -> None:
@@ -166,6 +188,30 @@ async def test_another_version_at_a_reconnection_is_waited_out(
         await until(lambda: isinstance(broker._link.unsupported, UnsupportedBroker))
         assert not broker.connected
     await until(lambda: broker.connected)
+
+
+async def test_a_connection_that_hides_that_it_was_cancelled_is_not_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = asyncio.Event()
+
+    async def stay(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As a library does, of one that was about to be made.
+            raise Unavailable("It is away.") from None
+
+    monkeypatch.setattr(link.Link, "_stay", stay)
+    keeping = asyncio.create_task(
+        link.Link("amqp://a:b@127.0.0.1:1/", name="test", timeout_seconds=TIMEOUT).keep()
+    )
+    await begun.wait()
+    keeping.cancel()
+    async with asyncio.timeout(TIMEOUT):
+        await asyncio.wait([keeping])
+    assert keeping.cancelled()
 
 
 async def test_a_consumer_never_ends(broker: Broker, queue: Queue) -> None:
@@ -201,30 +247,27 @@ async def test_a_handler_whose_call_was_cancelled_has_failed(broker: Broker, que
 
 
 async def test_while_publishing_is_blocked_consuming_goes_on(
-    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin
+    broker: Broker, queue: Queue, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By an alarm (memory, disk) the broker stops reading what a publishing connection says, and tells it so."""
     inbox = Inbox()
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
-        await until(lambda: broker.connected)
-        await broker.declare(topology)
-        await send(broker, queue, b"1")
-        tell = broker._link.live().giving.wire.data_received
-        tell(frames.marshal(commands.Connection.Blocked("low on disk"), 0))
-        # aiormq reads it in a task of its own.
-        transport = broker._link.live().giving.transport
-        assert transport is not None
-        await until(lambda: _is_blocked(transport))
-        with pytest.raises(Unavailable):
-            await send(broker, queue, b"2")
-        await broker.consume(queue.name, inbox, prefetch=1)
-        await until(lambda: inbox.bodies == [b"1"])
-        await wait_for_messages(admin, queue, 0)
-        assert broker.connected
-        tell(frames.marshal(commands.Connection.Unblocked(), 0))
-        await until(lambda: not _is_blocked(transport))
-        await send(broker, queue, b"3")
-        await until(lambda: inbox.bodies == [b"1", b"3"])
+    await send(broker, queue, b"1")
+    tell = broker._link.live().giving.wire.data_received
+    tell(frames.marshal(commands.Connection.Blocked("low on disk"), 0))
+    # aiormq reads it in a task of its own.
+    transport = broker._link.live().giving.transport
+    assert transport is not None
+    await until(lambda: _is_blocked(transport))
+    with hasty(broker, monkeypatch), pytest.raises(Unavailable):
+        await send(broker, queue, b"2")
+    await broker.consume(queue.name, inbox, prefetch=1)
+    await until(lambda: inbox.bodies == [b"1"])
+    await wait_for_messages(admin, queue, 0)
+    assert broker.connected
+    tell(frames.marshal(commands.Connection.Unblocked(), 0))
+    await until(lambda: not _is_blocked(transport))
+    await send(broker, queue, b"3")
+    await until(lambda: inbox.bodies == [b"1", b"3"])
 
 
 def _is_blocked(transport: aio_pika.abc.UnderlayConnection) -> bool:
@@ -251,19 +294,16 @@ async def test_what_waits_to_be_published_is_bounded(
 
 
 async def test_what_is_given_up_is_let_go_of(
-    proxy: Proxy, topology: Topology, queue: Queue
+    broker: Broker, proxy: Proxy, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
-        await until(lambda: broker.connected)
-        await broker.declare(topology)
-        await send(broker, queue, b"1")
-        proxy.hang(answers_only=True)
-        with pytest.raises(Unavailable):
-            await send(broker, queue, b"2")
-        assert not broker._publishers[True]._unconfirmed
-        # The confirmation that comes late is nobody's.
-        proxy.resume()
-        await send(broker, queue, b"3")
+    await send(broker, queue, b"1")
+    proxy.hang(answers_only=True)
+    with hasty(broker, monkeypatch), pytest.raises(Unavailable):
+        await send(broker, queue, b"2")
+    assert not broker._publishers[True]._unconfirmed
+    # The confirmation that comes late is nobody's.
+    proxy.resume()
+    await send(broker, queue, b"3")
 
 
 @pytest.mark.parametrize("queue", [1], indirect=True)
@@ -292,7 +332,7 @@ async def test_after_a_refusal_another_channel_is_published_on(
 
 
 async def test_a_consumer_that_is_never_answered_goes_on_trying_and_is_missed(
-    proxy: Proxy, topology: Topology, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quorum queue whose node was killed right after it was declared may answer no consumer."""
     tried = []
@@ -303,24 +343,23 @@ async def test_a_consumer_that_is_never_answered_goes_on_trying_and_is_missed(
         await asyncio.Event().wait()
 
     inbox = Inbox()
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
-        await until(lambda: broker.connected)
-        await broker.declare(topology)
-        monkeypatch.setattr(aiormq.Channel, "basic_consume", unanswered)
+    monkeypatch.setattr(aiormq.Channel, "basic_consume", unanswered)
+    with hasty(broker, monkeypatch):
         consumer = await broker.consume(queue.name, inbox, prefetch=1)
-        await until(lambda: len(tried) > 1)
-        # Since the first attempt, not the last.
-        assert broker.stalled() > 1
-        assert broker.connected
-        monkeypatch.setattr(aiormq.Channel, "basic_consume", consume)
-        await send(broker, queue, b"1")
-        await until(lambda: inbox.bodies == [b"1"])
-        assert consumer.alive
-        assert broker.stalled() == 0
+    await until(lambda: len(tried) > 1)
+    # Since the first attempt, not the last.
+    assert broker.stalled() > HASTY_SECONDS
+    assert broker.connected
+    monkeypatch.setattr(consumer, "_timeout", TIMEOUT)
+    monkeypatch.setattr(aiormq.Channel, "basic_consume", consume)
+    await send(broker, queue, b"1")
+    await until(lambda: inbox.bodies == [b"1"])
+    assert consumer.alive
+    assert broker.stalled() == 0
 
 
 async def test_what_comes_before_an_answer_that_is_too_late_is_let_go_of(
-    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, queue: Queue, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = Inbox()
     inbox.gate.clear()
@@ -336,45 +375,43 @@ async def test_what_comes_before_an_answer_that_is_too_late_is_let_go_of(
         return answer
 
     monkeypatch.setattr(aiormq.Channel, "basic_consume", answered)
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
-        await until(lambda: broker.connected)
-        await broker.declare(topology)
-        await send(broker, queue, b"1", b"2")
-        connection = broker._link.live().taking
+    await send(broker, queue, b"1", b"2")
+    connection = broker._link.live().taking
+    with hasty(broker, monkeypatch):
         consumer = await broker.consume(queue.name, inbox, prefetch=2, max_batch=1)
-        await until(lambda: inbox.bodies == [b"1"])
-        await until(lambda: consumer.alive)
-        inbox.gate.set()
-        await until(lambda: sorted(inbox.bodies) == [b"1", b"1", b"2"])
-        await consumer.drain(TIMEOUT)
-        await wait_for_messages(admin, queue, 0)
-        assert len(inbox.bodies) == 3
-        assert broker._link.live().taking is connection
+    await until(lambda: inbox.bodies == [b"1"])
+    # The next attempts have time.
+    monkeypatch.setattr(consumer, "_timeout", TIMEOUT)
+    await until(lambda: consumer.alive)
+    inbox.gate.set()
+    await until(lambda: sorted(inbox.bodies) == [b"1", b"1", b"2"])
+    await consumer.drain(TIMEOUT)
+    await wait_for_messages(admin, queue, 0)
+    assert len(inbox.bodies) == 3
+    assert broker._link.live().taking is connection
 
 
 async def test_a_drain_that_the_broker_does_not_hear_hurts_no_other(
-    proxy: Proxy, topology: Topology, queue: Queue, admin: Admin
+    broker: Broker, proxy: Proxy, queue: Queue, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = Inbox()
     inbox.gate.clear()
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
-        await until(lambda: broker.connected)
-        await broker.declare(topology)
-        consumer = await broker.consume(queue.name, inbox, prefetch=1)
-        await send(broker, queue, b"1")
-        await until(lambda: inbox.bodies)
-        connection = broker._link.live().taking
-        proxy.hang(answers_only=True)
-        with capture_logs() as logs:
-            draining = asyncio.create_task(consumer.drain(TIMEOUT))
-            await until(lambda: "consumer not cancelled" in [entry["event"] for entry in logs])
-        # Acknowledged on a channel that is closing, it would end the connection.
-        inbox.gate.set()
-        await draining
-        proxy.resume()
-        await wait_for_messages(admin, queue, 1)
-        assert broker.connected
-        assert broker._link.live().taking is connection
+    consumer = await broker.consume(queue.name, inbox, prefetch=1)
+    await send(broker, queue, b"1")
+    await until(lambda: inbox.bodies)
+    connection = broker._link.live().taking
+    proxy.hang(answers_only=True)
+    monkeypatch.setattr(consumer, "_timeout", HASTY_SECONDS)
+    with capture_logs() as logs:
+        draining = asyncio.create_task(consumer.drain(TIMEOUT))
+        await until(lambda: "consumer not cancelled" in [entry["event"] for entry in logs])
+    # Acknowledged on a channel that is closing, it would end the connection.
+    inbox.gate.set()
+    await draining
+    proxy.resume()
+    await wait_for_messages(admin, queue, 1)
+    assert broker.connected
+    assert broker._link.live().taking is connection
 
 
 async def test_how_long_nothing_is_consumed_though_the_broker_is_there(

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from recmesh_kit.errors import Unavailable
 from recmesh_kit.tasks import Background, Comeback, backoff
 
 
@@ -140,3 +141,24 @@ async def test_a_loop_outlives_what_was_cancelled_beneath_it() -> None:
     async with Background() as background, asyncio.timeout(60):
         background.loop("work", work, 0.001)
         await again.wait()
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_a_loop_ends_though_its_work_hides_that_it_was_cancelled(*, says: bool) -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As a database does that hangs, whose connection is given up; and whoever takes that for an answer.
+            if says:
+                raise Unavailable("It is away.") from None
+
+    background = Background()
+    task = background.loop("work", work, 3600)
+    await begun.wait()
+    async with asyncio.timeout(60):
+        await background.aclose()
+    assert task.cancelled()

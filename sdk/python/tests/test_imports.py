@@ -7,6 +7,7 @@ import grpc
 import pytest
 from sdk.python.tests.fake import Failure, Fake, Hang
 
+from recmesh.catalog.v1.catalog_pb2 import Catalog as WireCatalog
 from recmesh.catalog.v1.catalog_service_pb2 import ImportItemsResponse
 from recmesh.catalog.v1.interaction_service_pb2 import ImportInteractionsResponse
 from recmesh.common.v1 import error_reason_pb2
@@ -110,9 +111,11 @@ async def test_an_import_that_is_refused_ends_early(client: AsyncClient, fake: F
 
 
 async def test_rows_are_taken_no_faster_than_they_are_read(client: AsyncClient, fake: Fake) -> None:
-    fake.unread = True
     hang = Hang()
+    fake.script("GetCatalog", WireCatalog())
     fake.script("ImportItems", hang)
+    await client.get_catalog("films")  # Connects, so that the time is the call's alone.
+    fake.unread = True
     taken = 0
 
     def rows() -> Iterator[Item]:

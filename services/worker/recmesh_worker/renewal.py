@@ -11,7 +11,7 @@ import structlog
 from recmesh_jobs.job import Claim
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_kit.database import Database
-from recmesh_kit.tasks import is_cancelled
+from recmesh_kit.tasks import end_if_cancelled
 
 log = structlog.get_logger()
 
@@ -71,12 +71,12 @@ class Renewal:
                     leases = LeaseRepository(connection, self._worker)
                     kept = await leases.renew(self._claims, self._lease)
             except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                    raise
+                end_if_cancelled()
                 # The next one may do better; else somebody else takes the jobs.
                 log.warning("leases not renewed", jobs=len(self._claims), error=repr(error))
             else:
                 self.until = asked_at + self._lease
                 log.info("leases renewed", jobs=kept)
+                end_if_cancelled()
             await asyncio.sleep(self._every)
         log.warning("leases are renewed no more", jobs=len(self._claims))

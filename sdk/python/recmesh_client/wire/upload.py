@@ -55,6 +55,7 @@ class Upload(Generic[T, Row, Q, A]):
         self._call = call
         self._service = service
         self._status: grpc.aio.AioRpcError | None = None
+        self._over = asyncio.Event()
         call.add_done_callback(self._note)
         self._encode = encode
         self._pack = pack
@@ -84,6 +85,8 @@ class Upload(Generic[T, Row, Q, A]):
     async def send(self, rows: Sequence[Row]) -> None:
         """Sends rows; waits while the service has enough. Raises RecmeshError when the call has failed."""
         try:
+            if not self.sent:
+                await self._begun()
             await self._call.write(self._pack(rows))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             ended = True
@@ -92,6 +95,22 @@ class Upload(Generic[T, Row, Q, A]):
             self.sent += len(rows)
         if ended:
             await self._outcome()
+
+    async def _begun(self) -> None:
+        """Returns once the call can be written to, or is over. (Of one that is cancelled before it is connected,
+        grpc.aio's `write` never returns.)
+        """
+        waiting = [
+            asyncio.ensure_future(one)
+            for one in (self._call.wait_for_connection(), self._over.wait())
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+            # What went wrong, writing tells.
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def finish(self) -> ImportReport:
         """Sends what is left, and waits for the report. Raises RecmeshError."""
@@ -114,6 +133,7 @@ class Upload(Generic[T, Row, Q, A]):
         """Keeps the status that the service sent. A message that was on its way then fails, and grpc.aio puts an
         INTERNAL of its own in the place of that status.
         """
+        self._over.set()
         code = _now(call.code())
         if code is None or (code is grpc.StatusCode.INTERNAL and _now(call.details()) == _FAILED):
             return
