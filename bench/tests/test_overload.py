@@ -158,7 +158,8 @@ async def test_callers_come_as_fast_as_they_should_whatever_becomes_of_them(
 
     # None is early; a busy machine may make them late.
     assert mesh.asked[19][1] - began > 0.5 * 19 / 200
-    assert set(crowd.ended(1, 0).outcomes) == {REFUSED}
+    # Of those that were on their way at the end, nothing is known.
+    assert set(crowd.ended(1, 0).outcomes) - {"CANCELLED"} == {REFUSED}
 
 
 def phase(name: str = "once", **fields: Any) -> Phase:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -68,8 +68,14 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def stopped(pid: int) -> list[bool]:
-    return [process.status() == psutil.STATUS_STOPPED for process in family(pid)]
+def stopped(processes: Iterable[psutil.Process]) -> list[bool]:
+    return [process.status() == psutil.STATUS_STOPPED for process in processes]
+
+
+async def whole_family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The process and its child, once this is there. They are looked for once: on a busy machine that takes long."""
+    await eventually(lambda: len(family(process.pid)) == 2)
+    return family(process.pid)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
@@ -107,13 +113,13 @@ async def test_a_pause_stops_a_process_and_its_children_for_a_while(
     paths: Paths, spawn: Spawn
 ) -> None:
     process = spawn()
-    await eventually(lambda: len(family(process.pid)) == 2)
+    both = await whole_family(process)
     told(paths, ("worker-0", "healthy", process.pid))
     breaking = Harm(paths, {}, lambda _: None)
     running = asyncio.create_task(breaking.run([one(Kind.PAUSE, "worker-0", 0.5)], 0.0))
-    await eventually(lambda: stopped(process.pid) == [True, True])
+    await eventually(lambda: stopped(both) == [True, True])
     await running
-    await eventually(lambda: stopped(process.pid) == [False, False])
+    await eventually(lambda: stopped(both) == [False, False])
     assert breaking.kills == 0
 
 
@@ -121,15 +127,15 @@ async def test_what_is_paused_goes_on_when_the_run_is_called_off(
     paths: Paths, spawn: Spawn
 ) -> None:
     process = spawn()
-    await eventually(lambda: len(family(process.pid)) == 2)
+    both = await whole_family(process)
     told(paths, ("worker-0", "healthy", process.pid))
     breaking = Harm(paths, {}, lambda _: None)
     running = asyncio.create_task(breaking.run([one(Kind.PAUSE, "worker-0", 600)], 0.0))
-    await eventually(lambda: stopped(process.pid) == [True, True])
+    await eventually(lambda: stopped(both) == [True, True])
     running.cancel()
     await asyncio.wait([running])
     await breaking.undo()
-    await eventually(lambda: stopped(process.pid) == [False, False])
+    await eventually(lambda: stopped(both) == [False, False])
 
 
 @pytest.mark.parametrize("state", ["restarting", "healthy"])

@@ -43,13 +43,16 @@ AGREES = """
 async def template(postgres: PostgresServer, database_name: str) -> str:
     """The admin's URL of a database with both schemas, which agree."""
     name = f"{database_name}_chaos"
+    await postgres.drop_database(name)
     urls = await postgres.create_database(name)
     await migrate(urls["recmesh_catalog"], "recmesh_catalog", CATALOG_SCHEMA)
     await migrate(urls["recmesh_recommender"], "recmesh_jobs", RECOMMENDER_SCHEMA)
     url = postgres.admin_url_of(name)
     connection = await asyncpg.connect(url)
-    await connection.execute(AGREES)
-    await connection.close()
+    try:
+        await connection.execute(AGREES)
+    finally:
+        await connection.close()
     return url
 
 

@@ -119,11 +119,22 @@ class Template:
     start: dt.datetime
 
 
-@pytest.fixture(scope="session", params=["migrated", "beside"])
+@pytest.fixture(scope="session")
+def templates() -> dict[str, Template]:
+    """Those that are made already, in whatever order they are asked for."""
+    return {}
+
+
+@pytest.fixture(params=["migrated", "beside"])
 async def template(
-    request: pytest.FixtureRequest, postgres: PostgresServer, database_name: str
+    request: pytest.FixtureRequest,
+    templates: dict[str, Template],
+    postgres: PostgresServer,
+    database_name: str,
 ) -> Template:
     """The rows: there before the tables were migrated, or written after it by the version of before."""
+    if made := templates.get(request.param):
+        return made
     start = dt.datetime.now(dt.UTC)
     jobs: dict[str, UUID] = {}
 
@@ -135,7 +146,8 @@ async def template(
         await migrate(url, "recmesh_jobs", SCHEMA)
 
     name = await postgres.template(f"{database_name}_upgrade_{request.param}", build)
-    return Template(name, jobs, start)
+    templates[request.param] = Template(name, jobs, start)
+    return templates[request.param]
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from recmesh_kit.topology import Queue, Topology
 pytestmark = pytest.mark.xdist_group("a node of its own")
 
 Admin = aio_pika.abc.AbstractChannel
-WORK = Queue("work")
+WORK = Queue("outlives-its-node")
+"""Its name is part of no other queue's: it is looked for among what the node has written down."""
 IMPATIENT = "[{rabbit, [{consumer_timeout, 200}, {channel_tick_interval, 100}]}]."
 """A broker that takes a message back after a fifth of a second, for which it looks every tenth."""
 

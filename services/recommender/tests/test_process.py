@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceAsyncStub
 
 LIMIT = 180.0
-DRAIN_SECONDS = 3
 KEY = "the recommender's key"
 
 
@@ -105,7 +104,7 @@ async def environment(
         "RECMESH_AUTH_TARGET": f"127.0.0.1:{port}",
         "RECMESH_CATALOG_TARGET": f"127.0.0.1:{port}",
         "RECMESH_SERVICE_KEY": KEY,
-        "RECMESH_DRAIN_SECONDS": str(DRAIN_SECONDS),
+        "RECMESH_DRAIN_SECONDS": "30",
         "RECMESH_PROBE_INTERVAL_SECONDS": "0.1",
         "RECMESH_FAULTS": str(tmp_path),
     }
@@ -229,7 +228,11 @@ async def test_it_stops_though_neither_database_nor_broker_answers(
     tmp_path: Path,
 ) -> None:
     async with Proxy.to(database_url) as rows, Proxy.to(amqp_url) as messages:
-        hanging = {"DATABASE_URL": rows.url, "AMQP_URL": messages.url}
+        hanging = {
+            "DATABASE_URL": rows.url,
+            "AMQP_URL": messages.url,
+            "RECMESH_DRAIN_SECONDS": "3",
+        }
         async with living(environment | hanging, tmp_path / "log") as life:
             waiting = asyncio.ensure_future(life.recommend("once"))
             await until_one_is_stored(database)

@@ -283,7 +283,7 @@ async def environment(
             "RECMESH_AUTH_TARGET": services,
             "RECMESH_CATALOG_TARGET": services,
             "RECMESH_SERVICE_KEY": KEY,
-            "RECMESH_DRAIN_SECONDS": "5",
+            "RECMESH_DRAIN_SECONDS": "30",
             "RECMESH_PROBE_INTERVAL_SECONDS": "0.1",
         }
 
