@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.harness.census import look
 from bench.harness.settling import members
 from bench.harness.trend import LEAST_MB, Slope, floor, grew, slope
+from localmesh.servers import kind
 from recmesh_kit.telemetry.testing import scrape, total
 
 COUNTS = ("threads", "files", "postgres", "rabbitmq", "channels", "tasks")
@@ -138,7 +139,7 @@ class Measure:
                 continue
             holding = held[member.name]
             counts: dict[str, float] = {"threads": holding.threads, "files": holding.files}
-            if member.metrics:
+            if member.metrics and kind(member.name) != "rabbitmq":
                 counts |= holding.connections
                 told = scrape(member.metrics)
                 names = {name for name, _ in told}

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any
 
 import aio_pika
-import grpc
 from aio_pika.exceptions import AMQPError
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from localmesh import health
 from localmesh.paths import Paths
 from localmesh.state import last_state
-from recmesh_kit import layout
+from recmesh_kit import layout, probe
 from recmesh_kit.liveness import LIVENESS
 
 MEMBERS_SECONDS = 90.0
@@ -26,7 +22,6 @@ QUEUES_SECONDS = 60.0
 READ_MODEL_SECONDS = 90.0
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0
-_CHANNEL = (("grpc.enable_http_proxy", 0),)
 _SERVICES = ("auth", "catalog", "recommender", "worker")
 _QUEUES = (layout.INTERACTIVE, layout.BULK, layout.SUSPECT, layout.INDEX, layout.HISTORY)
 """Not the delay tiers: what waits there are calls for jobs that have ended by now."""
@@ -50,24 +45,12 @@ async def ill(paths: Paths) -> list[str]:
     async def well(name: str, address: str) -> bool:
         if name.partition("-")[0] not in _SERVICES:
             return True
-        return await health.serving(address) and await _alive(address)
+        return await probe.serving(address) and await probe.serving(address, LIVENESS)
 
     asked = [m for m in members if m.state == "healthy"]
     answers = await asyncio.gather(*(well(m.name, m.address) for m in asked))
     serving = {m.name for m, answer in zip(asked, answers, strict=True) if answer}
     return [m.name for m in members if m.name not in serving]
-
-
-async def _alive(address: str) -> bool:
-    """Whether a server says that it is alive: none of its consumers is left behind."""
-    async with grpc.aio.insecure_channel(address, _CHANNEL) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service=LIVENESS)
-        try:
-            answer = await stub.Check(request, timeout=_CONNECT_SECONDS)
-        except grpc.aio.AioRpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def waiting(urls: Sequence[str]) -> dict[str, int]:

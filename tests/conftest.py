@@ -71,7 +71,10 @@ def local_mesh(
     }
     localmesh = [sys.executable, "-m", "localmesh", "--root", str(root)]
     subprocess.run(  # noqa: S603 - a list, no shell
-        [*localmesh, "up", "--workers", "2"], check=True, env=environment, timeout=START_SECONDS
+        [*localmesh, "up", "--workers", "2", "--monitoring=1"],
+        check=True,
+        env=environment,
+        timeout=START_SECONDS,
     )
     try:
         yield LocalMesh(

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from localmesh.postgres import ADMIN
-from localmesh.provision import with_database
 from localmesh.servers import DATABASE
 from localmesh.vault import Vault
 from recmesh_client import AsyncClient, Fallback, Interaction, InteractionType, Item, Result
+from recmesh_kit.provision import with_database
 from tests.conftest import LocalMesh
 from tests.test_command_line import Recmesh, recmesh
 

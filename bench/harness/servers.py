@@ -13,11 +13,11 @@ import asyncpg
 from localmesh.paths import Paths, checkout
 from localmesh.ports import Ports, address, free_ports
 from localmesh.postgres import ADMIN as POSTGRES_ADMIN
-from localmesh.provision import with_database
 from localmesh.rabbitmq import ADMIN as RABBITMQ_ADMIN
 from localmesh.servers import DATABASE, VHOST
 from localmesh.state import running_state
 from localmesh.vault import Vault
+from recmesh_kit.provision import with_database
 
 _ROLES = {"auth": "other", "catalog": "other", "recommender": "server", "worker": "worker"}
 """Members of the mesh to the roles that their processor time is counted as."""

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from bench.harness.processes import BrokenSystem
+from localmesh import prometheus
 from localmesh.paths import Paths
 from localmesh.state import MemberState, running_state
 from recmesh_kit.telemetry.testing import scrape, total
@@ -15,14 +16,15 @@ _LOOK_SECONDS = 0.5
 
 
 def members(root: Path) -> list[MemberState]:
-    """Those that run, of the mesh whose `.local` lies in `root`."""
+    """Those that run, of the mesh whose `.local` lies in `root`; who watches it is none of it."""
     state = running_state(Paths(root / ".local"))
-    return [one for one in state.members if one.pid is not None] if state else []
+    found = state.members if state else []
+    return [one for one in found if one.pid is not None and one.name != prometheus.NAME]
 
 
 async def unfinished(root: Path) -> tuple[int, int]:
     """How many jobs have not ended, and how many calls are in hand. Workers are not asked: they take no calls."""
-    asked = [one for one in members(root) if not one.name.startswith("worker")]
+    asked = [one for one in members(root) if not one.name.startswith(("worker", "rabbitmq"))]
     looked = [one.metrics for one in asked if one.metrics]
     found = [await asyncio.to_thread(scrape, metrics) for metrics in looked]
     jobs = max((total(one, "recmesh_jobs_unfinished") for one in found), default=0)

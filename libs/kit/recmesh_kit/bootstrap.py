@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -39,6 +40,8 @@ def main(
     arguments = sys.argv[1:]
     if arguments not in ([], ["migrate"]) or (arguments and migrate is None):
         sys.exit(f"usage: python -m recmesh_{name}{' [migrate]' if migrate else ''}")
+    # As process 1 of a container it would not hear of it until `serve` listens.
+    signal.signal(signal.SIGTERM, _leave)
     settings = load(settings_class)
     configure_logging(name, settings.log_level, settings.log_format)
     if arguments and migrate is not None:
@@ -50,6 +53,11 @@ def main(
         log.warning("faults may be armed", folder=str(settings.faults))
         faults.arm(settings.faults)
     uvloop.run(_run(run, settings))
+
+
+def _leave(number: int, _: object) -> None:
+    """Ends as the signal would."""
+    sys.exit(128 + number)
 
 
 async def _run(run: Callable[[S], Awaitable[None]], settings: S) -> None:

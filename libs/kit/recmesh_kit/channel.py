@@ -13,11 +13,13 @@ import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
+from opentelemetry.trace import SpanKind
 from structlog.contextvars import get_contextvars
 
 from recmesh_kit import context
 from recmesh_kit.errors import DeadlineExceeded, Unavailable
 from recmesh_kit.telemetry.place import current_place
+from recmesh_kit.telemetry.tracing import Tracing, recorded
 
 log = structlog.get_logger()
 
@@ -31,6 +33,8 @@ RETRY_SECONDS = 5.0
 Details = grpc.aio.ClientCallDetails
 _AWAY = (
     grpc.StatusCode.UNAVAILABLE,
+    # What gRPC makes of calls that a server which stops has not looked at. Those that this side cancels have no status.
+    grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
@@ -86,6 +90,7 @@ def connect(
     *,
     timeout_seconds: float,
     credentials: ServiceCredentials | None = None,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Channel:
     """A channel to a service, for unary calls and for streams of answers: what streams requests would go out without
     deadline, request id and token. Connects at the first call.
@@ -93,25 +98,30 @@ def connect(
     Args:
         target: `host:port`; every address that DNS gives for the host takes its turn.
         services: What will be called. Methods that the contract marks as free of side effects or idempotent are
-            retried on UNAVAILABLE; others never are.
+            retried when the service is away; others never are.
         timeout_seconds: Deadline of a call that does not say, or less when the call in hand has less left. When nothing
             is left no call is made: it ends with `errors.DeadlineExceeded`.
         credentials: Signs the calls; None for public methods.
+        tracing: Makes a span of each unary call.
     """
     address = target if "://" in target else f"dns:///{target}"
     outgoing = _Outgoing(timeout_seconds, credentials)
+    tracing = tracing or Tracing()
     return grpc.aio.insecure_channel(
         address,
         options=[
             ("grpc.service_config", json.dumps(service_config(services))),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
-            # By default it grows to two minutes: a service that came back would be away for that much longer.
+            # By default a second, growing to two minutes: a service that came back would be away for that much longer.
+            ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 5_000),
+            # By default half a minute: when all replicas are replaced within that, nobody would know where they are.
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             # What the service may send is limited by the service.
             ("grpc.max_receive_message_length", -1),
         ],
-        interceptors=[_OutgoingCall(outgoing), _OutgoingStream(outgoing)],
+        interceptors=[_OutgoingCall(outgoing, tracing), _OutgoingStream(outgoing)],
     )
 
 
@@ -128,7 +138,7 @@ def service_config(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
         "initialBackoff": "0.05s",
         "maxBackoff": "1s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if repeatable:
@@ -173,13 +183,28 @@ class _Outgoing:
 
 
 class _OutgoingCall(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, outgoing: _Outgoing) -> None:
+    def __init__(self, outgoing: _Outgoing, tracing: Tracing) -> None:
         self._outgoing = outgoing
+        self._tracing = tracing
 
     async def intercept_unary_unary(
         self, continuation: Callable[[Details, Any], Any], details: Details, request: Any
     ) -> Any:
-        return await continuation(await self._outgoing.details(details), request)
+        if self._tracing.tracer is None or not recorded():
+            return await continuation(await self._outgoing.details(details), request)
+        method = details.method[1:]
+        if isinstance(method, bytes):
+            method = method.decode()
+        with self._tracing.spans(
+            method,
+            [current_place()],
+            kind=SpanKind.CLIENT,
+            attributes={"rpc.system.name": "grpc", "rpc.method": method},
+        ):
+            call = await continuation(await self._outgoing.details(details), request)
+            # Its end is that of the span.
+            await call
+            return call
 
 
 class _OutgoingStream(grpc.aio.UnaryStreamClientInterceptor):

@@ -17,6 +17,7 @@ from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.passing import sqlstate_of
 from recmesh_kit.sockets import UNANSWERED_SECONDS
+from recmesh_kit.telemetry.sql import TracedConnection
 
 log = structlog.get_logger()
 
@@ -136,6 +137,7 @@ class Connector:
             timeout=seconds,
             command_timeout=self.timeout + GRACE_SECONDS,
             server_settings=self._settings,
+            connection_class=TracedConnection,
         )
 
 

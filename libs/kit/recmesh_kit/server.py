@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from recmesh_kit.chain.chain import Chain, Servicer
 from recmesh_kit.health import Health
 from recmesh_kit.settings import ServiceSettings
+from recmesh_kit.sockets import prefer_newest
 from recmesh_kit.telemetry.telemetry import Telemetry
 from recmesh_kit.tokens import TokenVerifier
 
@@ -104,7 +105,8 @@ async def serve(
     telemetry: Telemetry | None = None,
     before_drain: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then stops gracefully: health down, calls drained within the limit.
+    """Serves until SIGTERM or SIGINT, then stops gracefully: health down, calls drained within the limit. Where
+    the port is shared it listens only once `health` says that it serves: until then all calls go to who is there.
 
     What the caller opened before (consumers, broker, engine) is closed by the caller after, in that order: an
     AsyncExitStack entered engine first does it.
@@ -123,9 +125,13 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
             stack.callback(loop.remove_signal_handler, number)
-        server, _ = await start(
+        if settings.share_port and not await _ready(health, stop):
+            return
+        server, port = await start(
             settings, services, verifier=verifier, health=health, telemetry=telemetry
         )
+        if settings.share_port:
+            prefer_newest(port)
         # What is there by now stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
@@ -133,6 +139,20 @@ async def serve(
         await stop.wait()
         log.info("stopping", drain_seconds=settings.drain_seconds)
         await shut_down(server, settings, health, before_drain)
+
+
+async def _ready(health: Health, stop: asyncio.Event) -> bool:
+    """Waits until all is up; False when it is told to stop first."""
+    serving = asyncio.create_task(health.wait_serving(), name="wait until ready")
+    stopped = asyncio.create_task(stop.wait(), name="wait for the stop")
+    waits = (serving, stopped)
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return not stop.is_set()
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
 
 
 async def shut_down(
@@ -178,6 +198,6 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
             "grpc.server.max_pending_requests_hard_limit",
             settings.max_concurrent_calls + _TURNED_AWAY,
         ),
-        # Two servers on one port would share the calls without anybody knowing.
-        ("grpc.so_reuseport", 0),
+        # Two servers on one port would share the calls without anybody knowing, unless that is wanted.
+        ("grpc.so_reuseport", int(settings.share_port)),
     ]

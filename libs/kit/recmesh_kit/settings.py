@@ -1,7 +1,8 @@
-"""Settings from the environment: documented, checked at start, printed without secrets."""
+"""Settings from the environment and from files of secrets: documented, checked at start, printed without secrets."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 PREFIX = "RECMESH_"
 HIDDEN = "***"
 METRICS_OFF = "off"
+SECRETS_DIR = "RECMESH_SECRETS_DIR"
+"""Names a folder of files, each named as a variable (`DATABASE_URL`, `RECMESH_SERVICE_KEY`), that hold values in its
+stead, as containers are given secrets. The variable itself goes before.
+"""
 _EXIT_STATUS = 2
 
 S = TypeVar("S", bound="EnvironmentSettings")
@@ -51,6 +56,11 @@ class ServiceSettings(EnvironmentSettings):
     listen: Address = Field(
         "0.0.0.0:50050",
         description="Address that the gRPC server listens on, `host:port`.",
+    )
+    share_port: bool = Field(
+        False,
+        description="Listen beside another process on the same addresses, once ready, to take over from it without a "
+        "gap.",
     )
     log_level: _Level = Field("info", description="Least severe level that is logged.")
     log_format: Literal["json", "console"] = Field(
@@ -142,8 +152,12 @@ class BrokerSettings(EnvironmentSettings):
 
 def load(cls: type[S]) -> S:
     """Reads the settings; says on stderr what is missing or wrong, a line each, and exits with 2."""
+    secrets = os.environ.get(SECRETS_DIR) or None
+    if secrets and not Path(secrets).is_dir():
+        sys.stderr.write(f"settings: {SECRETS_DIR}: there is no folder {secrets}\n")
+        sys.exit(_EXIT_STATUS)
     try:
-        return cls()
+        return cls(_secrets_dir=secrets)
     except ValidationError as error:
         lines = [_line(cls, problem["loc"], problem["msg"]) for problem in error.errors()]
     except SettingsError as error:

@@ -1,4 +1,5 @@
 import asyncio
+import signal
 import sys
 import textwrap
 from asyncio.subprocess import PIPE
@@ -37,3 +38,34 @@ async def test_what_keeps_a_process_from_starting_is_told_without_a_stack() -> N
     assert process.returncode == 1
     assert err.decode().splitlines()[-1] == "Do this, then that."
     assert "Traceback" not in (out + err).decode()
+
+
+STARTING = """
+    import asyncio, sys
+    from recmesh_kit.bootstrap import main
+    from recmesh_kit.settings import ServiceSettings
+
+    async def run(settings):
+        try:
+            print("starting", flush=True)
+            await asyncio.sleep(600)
+        finally:
+            print("cleaned up", flush=True)
+
+    sys.argv = ["x"]
+    main("x", ServiceSettings, run)
+"""
+
+
+async def test_told_to_stop_while_it_starts_it_cleans_up_and_ends() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(STARTING)), stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while await process.stdout.readline() != b"starting\n":
+            pass
+        process.terminate()
+        out, _ = await process.communicate()
+    assert b"cleaned up" in out
+    assert process.returncode == 128 + signal.SIGTERM

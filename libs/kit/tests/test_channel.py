@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
 import structlog
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from libs.kit.tests.calls import CATALOGS, FILMS, catalogs, failure, listening, stub
 from localmesh.ports import free_ports
@@ -22,6 +25,11 @@ from recmesh_kit import context
 from recmesh_kit.channel import ServiceCredentials, calling, connect, service_config
 from recmesh_kit.errors import DeadlineExceeded, Exhausted, NotFound, RecmeshError, Unavailable
 from recmesh_kit.server import Service
+from recmesh_kit.settings import ServiceSettings
+from recmesh_kit.telemetry import place
+from recmesh_kit.telemetry.place import Place
+from recmesh_kit.telemetry.telemetry import telemetry_of
+from recmesh_kit.telemetry.testing import collecting, values
 from recmesh_kit.testing import EDITOR, bearer
 
 if TYPE_CHECKING:
@@ -266,6 +274,132 @@ async def test_other_errors_of_a_service_pass_through() -> None:
         request = GetItemRequest(name="catalogs/films/items/a")
         error = await failure(catalog.GetItem(request))
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_a_stopping_server_has_not_looked_at_is_tried_again() -> None:
+    """gRPC ends such calls as CANCELLED, without a word."""
+    asked: list[None] = []
+
+    async def get(_: bytes, rpc: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        asked.append(None)
+        if len(asked) < 3:
+            await rpc.abort(grpc.StatusCode.CANCELLED)
+        return b""
+
+    async with bare("GetCatalog", get) as address, linked_to(address) as catalog:
+        await catalog.GetCatalog(FILMS)
+    assert len(asked) == 3
+
+
+async def test_what_a_stopping_server_has_not_looked_at_is_away() -> None:
+    async def create(_: bytes, rpc: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        await rpc.abort(grpc.StatusCode.CANCELLED)
+
+    async with bare("CreateItem", create) as address, linked_to(address) as catalog:
+        with pytest.raises(Unavailable):
+            async with calling("catalog"):
+                await catalog.CreateItem(CREATE)
+
+
+@asynccontextmanager
+async def bare(method: str, answer: Any) -> AsyncIterator[str]:
+    """A server with one method of the catalog's, without a chain; yields its address."""
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(CATALOGS.full_name, {method: handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def linked_to(target: str) -> AsyncIterator[CatalogServiceAsyncStub]:
+    """A stub that calls by a channel of `connect`."""
+    async with connect(target, [CATALOGS], timeout_seconds=60) as channel:
+        yield stub(channel)
+
+
+class Names(asyncio.DatagramProtocol):
+    """A name server (RFC 1035) that gives the same IPv4 addresses for every name."""
+
+    def __init__(self) -> None:
+        self.hosts: list[str] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        question = data[12 : data.index(b"\0", 12) + 5]
+        is_ipv4 = question.endswith(b"\0\1\0\1")
+        hosts = self.hosts if is_ipv4 else []
+        answers = [
+            struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(host) for host in hosts
+        ]
+        counts = struct.pack(">HHHH", 1, len(answers), 0, 0)
+        self._transport.sendto(data[:2] + b"\x81\x80" + counts + question + b"".join(answers), addr)
+
+
+async def test_when_all_replicas_are_replaced_the_new_ones_are_found_soon() -> None:
+    asked: list[str] = []
+    [port] = free_ports(1)
+    names = Names()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: names, local_addr=("127.0.0.1", 0)
+    )
+    server = transport.get_extra_info("sockname")[1]
+
+    def at(host: str) -> Any:
+        async def get(_: object, __: object) -> Catalog:
+            asked.append(host)
+            return Catalog()
+
+        return listening(catalogs(GetCatalog=get), listen=f"{host}:{port}")
+
+    old, new = "127.0.0.1", "127.0.0.2"
+    names.hosts = [old]
+    target = f"dns://127.0.0.1:{server}/catalog.test:{port}"
+    async with linked_to(target) as catalog, AsyncExitStack() as stack:
+        stack.callback(transport.close)
+        async with at(old):
+            await catalog.GetCatalog(FILMS, metadata=CALLER)
+            await stack.enter_async_context(at(new))
+            names.hosts = [new]
+        # Left to itself gRPC asks again after half a minute.
+        async with asyncio.timeout(20):
+            while asked[-1] == old:
+                with suppress(grpc.aio.AioRpcError):
+                    await catalog.GetCatalog(FILMS, metadata=CALLER)
+
+
+async def test_a_call_is_a_span_and_the_others_belong_under_it() -> None:
+    here = Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)
+    told, flaky = Told(), Flaky(NotFound("catalogs/films"))
+
+    async def call(catalog: CatalogServiceAsyncStub) -> None:
+        await catalog.GetCatalog(FILMS, metadata=CALLER)
+        place.enter(here)
+        await catalog.GetCatalog(FILMS, metadata=CALLER)
+        await failure(catalog.CreateItem(CREATE, metadata=CALLER))
+
+    service = catalogs(GetCatalog=told.get, CreateItem=flaky.create)
+    with collecting() as collector:
+        settings = ServiceSettings(otlp_endpoint=collector.endpoint, trace_sample_ratio=0)
+        async with (
+            telemetry_of(settings, "kit") as telemetry,
+            listening(service) as address,
+            connect(address, [CATALOGS], timeout_seconds=60, tracing=telemetry.tracing) as channel,
+        ):
+            await asyncio.create_task(call(stub(channel)))
+    (_, got), (_, created) = collector.spans
+    assert got.parent_span_id.hex() == created.parent_span_id.hex() == here.span_id
+    assert (got.name, got.kind) == (f"{CATALOGS.full_name}/GetCatalog", Span.SPAN_KIND_CLIENT)
+    assert got.span_id.hex() in told.metadata["traceparent"]
+    assert values(created)["error.type"] == "NOT_FOUND"
 
 
 async def test_calls_are_spread_over_all_addresses() -> None:

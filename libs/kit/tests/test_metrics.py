@@ -128,6 +128,15 @@ async def test_a_taken_port_is_told() -> None:
         assert await asyncio.to_thread(scrape, address)
 
 
+async def test_a_port_may_be_shared() -> None:
+    async with exposed(CollectorRegistry(), ANY, share_port=True) as address:
+        async with exposed(CollectorRegistry(), address, share_port=True):
+            assert await asyncio.to_thread(scrape, address)
+        with pytest.raises(MetricsUnavailable):
+            async with exposed(CollectorRegistry(), address):
+                pass
+
+
 async def test_by_default_nothing_listens_and_nothing_is_exported() -> None:
     settings = ServiceSettings()
     async with telemetry_of(settings, "test") as telemetry:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import Field, SecretStr
@@ -89,3 +90,31 @@ def test_malformed_json_is_said_in_a_line(
 def test_addresses(environment: pytest.MonkeyPatch, listen: str) -> None:
     environment.setenv("RECMESH_LISTEN", listen)
     assert load(Example).listen == listen
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, environment: pytest.MonkeyPatch) -> Path:
+    environment.delenv("DATABASE_URL")
+    environment.setenv("RECMESH_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "DATABASE_URL").write_text("postgresql://me:secret-4@db/recmesh\n")
+    (tmp_path / "AMQP_URL").write_text("amqp://me:not-this-one@mq/recmesh")
+    (tmp_path / "RECMESH_KEYS").write_text('{"a": "secret-3"}')
+    return tmp_path
+
+
+def test_reads_files_of_secrets_where_no_variable_is_set(secrets: Path) -> None:
+    settings = load(Example)
+    assert settings.database_url.get_secret_value() == "postgresql://me:secret-4@db/recmesh"
+    assert settings.amqp_url.get_secret_value() == "amqp://me:secret-2@mq/recmesh"
+    assert settings.keys["a"].get_secret_value() == "secret-3"
+    assert settings.redacted()["database_url"] == "***"
+
+
+def test_a_folder_of_secrets_that_is_not_there(
+    secrets: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("RECMESH_SECRETS_DIR", str(secrets / "other"))
+    with pytest.raises(SystemExit) as left:
+        load(Example)
+    assert left.value.code == 2
+    assert "RECMESH_SECRETS_DIR: there is no folder" in capsys.readouterr().err

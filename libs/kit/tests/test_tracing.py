@@ -18,7 +18,7 @@ from recmesh_kit.database import Database
 from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.telemetry import export, place
 from recmesh_kit.telemetry.place import Place
-from recmesh_kit.telemetry.sql import described
+from recmesh_kit.telemetry.sql import TracedConnection, described
 from recmesh_kit.telemetry.telemetry import telemetry_of
 from recmesh_kit.telemetry.testing import Collector, collecting, values
 from recmesh_kit.telemetry.tracing import Tracing
@@ -170,7 +170,9 @@ async def test_statements_of_the_driver_too(postgres: PostgresServer, database_n
     with collecting() as collector:
         async with telemetry_of(on(collector), "kit") as telemetry:
             engine = create_async_engine(
-                url.replace("postgresql:", "postgresql+asyncpg:"), pool_size=1
+                url.replace("postgresql:", "postgresql+asyncpg:"),
+                pool_size=1,
+                connect_args={"connection_class": TracedConnection},
             )
             telemetry.watch({"statements": engine.sync_engine})
             for here, value in ((None, "before"), (CALLER, "a secret"), (None, "after")):
@@ -238,7 +240,8 @@ async def test_a_collector_that_is_away_holds_nobody_up(
 async def test_it_is_said_once_that_the_collector_is_away_and_that_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export, "EXPORT_SECONDS", 0.1)
+    # Less than the first pause before a repeat: a failure is one at once.
+    monkeypatch.setattr(export, "EXPORT_SECONDS", 0.7)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     address = f"127.0.0.1:{free_ports(1)[0]}"
     settings = ServiceSettings(otlp_endpoint=f"http://{address}")

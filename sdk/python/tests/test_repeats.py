@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import grpc
@@ -189,6 +190,18 @@ async def test_closing_ends_an_import_in_hand(fake: Fake) -> None:
     await client.close()
     with pytest.raises(Cancelled):
         await task
+
+
+async def test_closing_ends_an_import_that_has_not_begun() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        client = AsyncClient.connect(f"127.0.0.1:{silent.getsockname()[1]}")
+        task = asyncio.create_task(client.import_items("films", [Item("1")]))
+        met, _ = await asyncio.get_running_loop().sock_accept(silent)
+        with met:
+            await client.close()
+            with pytest.raises(Cancelled):
+                await asyncio.wait_for(task, 30)
 
 
 async def test_an_address_where_nobody_listens(unused_tcp_port: int) -> None:

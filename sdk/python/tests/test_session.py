@@ -142,6 +142,29 @@ async def test_a_renewal_that_fails_does_no_harm_while_the_token_is_good(
         assert await client.token() == Token("access-2", "refresh-2")
 
 
+async def test_a_password_signs_in_anew_when_a_refresh_is_not_answered_in_time(fake: Fake) -> None:
+    away = Failure(grpc.StatusCode.UNAVAILABLE)
+    fake.script("Login", pair(1, seconds=0), away, pair(2))
+    fake.script("RefreshToken", away)
+    fake.script("GetUser", USER, USER)
+    async with signed(fake, ADA) as client:
+        await client.get_user()
+        await client.get_user()
+    assert tokens(fake) == ["Bearer access-1", "Bearer access-2"]
+
+
+async def test_without_a_password_a_refresh_that_is_not_answered_is_tried_at_the_next_call(
+    fake: Fake,
+) -> None:
+    fake.script("RefreshToken", Failure(grpc.StatusCode.UNAVAILABLE), pair(2))
+    fake.script("GetUser", USER)
+    async with signed(fake, Token("", "refresh-1")) as client:
+        with pytest.raises(Unavailable):
+            await client.get_user()
+        await client.get_user()
+    assert tokens(fake) == ["Bearer access-2"]
+
+
 @pytest.mark.parametrize("reason", ["REFRESH_TOKEN_INVALID", "REFRESH_TOKEN_REUSED"])
 async def test_a_password_signs_in_anew_when_the_sign_in_has_ended(fake: Fake, reason: str) -> None:
     fake.script("Login", pair(1, seconds=0), pair(2))

@@ -58,6 +58,7 @@ async def run(settings: RecommenderSettings) -> None:
                 ],
                 timeout_seconds=CALL_SECONDS,
                 credentials=identity.credentials,
+                tracing=telemetry.tracing,
             )
         )
         background = await stack.enter_async_context(Background())

@@ -53,6 +53,7 @@ class Admission:
         self._metrics = metrics or JobMetrics(Instruments())
         self._all = _Tally(limit)
         self._bulk = _Tally(int(limit * bulk_share))
+        self._metrics.limits(self._all.limit, self._bulk.limit)
         self._refusals = Refusals()
 
     @property

@@ -14,6 +14,7 @@ import structlog
 from recmesh_kit.errors import Exhausted, NotFound, Unavailable
 from recmesh_kit.names import join
 from recmesh_kit.principal import Principal
+from recmesh_kit.telemetry import place
 
 log = structlog.get_logger()
 
@@ -91,11 +92,14 @@ class Catalogs:
         return known.public
 
     def _ask(self, catalog: str) -> asyncio.Task[bool | None]:
-        """One question for all who wait, in a context of its own: one caller's deadline is not the others'."""
+        """One question for all who wait, in a context of its own: one caller's deadline is not the others'. It is
+        part of the trace of the first of them."""
         if len(self._asking) >= MAX_ASKING:
             raise Exhausted("Too many catalogs are being asked for: come back soon.")
+        alone = contextvars.Context()
+        alone.run(place.enter, place.current_place())
         task = asyncio.create_task(
-            self._fetch_one(catalog), name=f"catalog {catalog}", context=contextvars.Context()
+            self._fetch_one(catalog), name=f"catalog {catalog}", context=alone
         )
         self._asking[catalog] = task
         task.add_done_callback(lambda done: self._answered(catalog, done))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from recmesh.common.v1 import error_reason_pb2 as reasons
 from recmesh_jobs.repository import Unfinished
 from recmesh_kit.broker import Depth
 from recmesh_kit.telemetry.instruments import Instruments, Timer
@@ -35,9 +36,27 @@ class JobMetrics:
         self._messages = instruments.gauge(
             "recmesh_queue_messages", "Messages that wait in a queue.", ("queue",)
         )
-        self._dead = instruments.counter(
-            "recmesh_dead_letters_total", "Jobs that have failed for good."
+        dead = instruments.counter(
+            "recmesh_dead_letters_total", "Jobs that have failed for good.", ("reason",)
+        )
+        # What the sweep gives up has no other.
+        self._dead = dead.of(reasons.ErrorReason.Name(reasons.ERROR_REASON_ATTEMPTS_EXHAUSTED))
+        swept = instruments.counter(
+            "recmesh_jobs_swept_total",
+            "Jobs that nobody looked after: past their deadline, or their lease had run out.",
+            ("end",),
+        )
+        self._expired = swept.of("expired")
+        self._given_up = swept.of("given_up")
+        self._tried_again = swept.of("tried_again")
+        self._relayed = instruments.counter(
+            "recmesh_jobs_relayed_total", "Messages of jobs that were written anew from rows."
         ).of()
+        self._limit = instruments.gauge(
+            "recmesh_admission_limit_jobs",
+            "Unfinished jobs of the deployment at which no more are taken: of all, and bulk's share.",
+            ("lane",),
+        )
 
     def step(self, step: Step) -> Timer:
         """Measures a step: `with metrics.step("store"):`."""
@@ -57,6 +76,18 @@ class JobMetrics:
         self._messages.of(name).set(math.nan if depth is None else depth.messages)
         self._consumers.of(name).set(math.nan if depth is None else depth.consumers)
 
-    def given_up(self, jobs: int) -> None:
-        """So many jobs were given up."""
-        self._dead.inc(jobs)
+    def limits(self, jobs: int, bulk: int) -> None:
+        """So many unfinished jobs are admitted, of which so many may be bulk."""
+        self._limit.of("all").set(jobs)
+        self._limit.of("bulk").set(bulk)
+
+    def swept(self, *, expired: int, given_up: int, tried_again: int) -> None:
+        """So many jobs were past their deadline; or their workers were gone, for the last time or not."""
+        self._expired.inc(expired)
+        self._given_up.inc(given_up)
+        self._dead.inc(given_up)
+        self._tried_again.inc(tried_again)
+
+    def relayed(self, jobs: int) -> None:
+        """So many jobs are dispatched again."""
+        self._relayed.inc(jobs)

@@ -67,7 +67,7 @@ class Upkeep:
             lost = await repository.requeue_lost(
                 self._attempt_limit, REDISPATCH_SECONDS[Lane.SUSPECT]
             )
-        self._metrics.given_up(len(given_up))
+        self._metrics.swept(expired=len(ended), given_up=len(given_up), tried_again=len(lost))
         most = max(map(len, (ended, given_up, lost)))
         ended += given_up
         if ended or lost:
@@ -99,6 +99,7 @@ class Upkeep:
                 raise
             if due:
                 log.info("relayed", jobs=len(due))
+                self._metrics.relayed(len(due))
             await self._dispatcher.dispatch_again(due)
             if len(due) < LIMIT:
                 return

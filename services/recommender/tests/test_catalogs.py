@@ -18,6 +18,8 @@ from recmesh_kit.health import Health
 from recmesh_kit.principal import Principal
 from recmesh_kit.server import Service, shut_down, start
 from recmesh_kit.settings import ServiceSettings
+from recmesh_kit.telemetry import place
+from recmesh_kit.telemetry.place import Place
 from recmesh_kit.testing import ADMIN, SERVICE, USER, signer, verifier
 from recmesh_recommender import catalogs
 from recmesh_recommender.catalog_client import CatalogClient
@@ -38,11 +40,13 @@ class Source:
         self.open = asyncio.Event()
         self.open.set()
         self.seen: list[tuple[object, object]] = []
+        self.places: list[Place | None] = []
 
     async def fetch(self, catalog: str) -> bool | None:
         self.asked.append(catalog)
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         self.seen.append((context.remaining(), request_id))
+        self.places.append(place.current_place())
         await self.open.wait()
         if self.away:
             raise Unavailable(AWAY)
@@ -63,6 +67,22 @@ async def test_one_question_serves_many_calls(source: Source) -> None:
     await asyncio.gather(*calls)
     await known.check_readable("films", ANN)
     assert source.asked == ["films"]
+
+
+async def test_the_question_is_part_of_the_trace_of_who_asked_first(source: Source) -> None:
+    known = Catalogs(source.fetch)
+    first, second = (Place(f"{number:032x}", f"{number:016x}", 1) for number in (1, 2))
+    source.open.clear()
+
+    async def ask(here: Place) -> None:
+        place.enter(here)
+        await known.check_readable("films", ANN)
+
+    calls = [asyncio.create_task(ask(here)) for here in (first, second)]
+    await until(lambda: source.asked)
+    source.open.set()
+    await asyncio.gather(*calls)
+    assert source.places == [first]
 
 
 async def test_who_asked_first_may_go_away(source: Source) -> None:

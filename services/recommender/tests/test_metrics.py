@@ -61,6 +61,23 @@ async def test_unfinished_jobs_by_lane(database: Database) -> None:
     await Admission(database, 10, 0.5, metrics).refresh()
     name = "recmesh_jobs_unfinished"
     assert registry.get_sample_value(name, {"lane": "interactive"}) == 0
+    limit = "recmesh_admission_limit_jobs"
+    assert registry.get_sample_value(limit, {"lane": "all"}) == 10
+    assert registry.get_sample_value(limit, {"lane": "bulk"}) == 5
     metrics.unfinished(Unfinished(jobs=7, bulk=3))
     assert registry.get_sample_value(name, {"lane": "interactive"}) == 4
     assert registry.get_sample_value(name, {"lane": "bulk"}) == 3
+
+
+def test_jobs_that_nobody_looked_after() -> None:
+    registry = CollectorRegistry()
+    metrics = JobMetrics(Instruments(registry))
+    metrics.swept(expired=1, given_up=2, tried_again=3)
+    metrics.swept(expired=0, given_up=1, tried_again=0)
+    swept = {
+        end: registry.get_sample_value("recmesh_jobs_swept_total", {"end": end})
+        for end in ("expired", "given_up", "tried_again")
+    }
+    assert swept == {"expired": 1, "given_up": 3, "tried_again": 3}
+    dead = {"reason": "ERROR_REASON_ATTEMPTS_EXHAUSTED"}
+    assert registry.get_sample_value("recmesh_dead_letters_total", dead) == 3

@@ -183,7 +183,7 @@ class JobBatch:
         news: list[News] = []
         for one in asked:
             if (ended := expired.pop(one.job.id, None)) is not None:
-                self._metrics.ended(one.job, one.kind, "", ended)
+                self._metrics.ended(one.job, one.kind, ended)
                 news.append((one.delivery.reply_to, one.job, Finished(ended, failure=EXPIRED)))
         await self._replies.tell(news)
         for one in asked:
@@ -223,18 +223,18 @@ class JobBatch:
     async def _finish(
         self, tasks: Sequence[Task], memories: Memories, leases: Renewal, *, encode: bool
     ) -> None:
-        models: Mapping[UUID, str] = {}
+        answers: Mapping[UUID, Answer] = {}
         try:
-            outcomes, models = await self._compute(tasks, memories, encode=encode)
+            outcomes, answers = await self._compute(tasks, memories, encode=encode)
             faults.reach("jobs.computed", users(tasks))
         except Exception as error:
             outcomes = outcomes_of_error(tasks, error)
-        await self._settle(tasks, outcomes, models, leases)
+        await self._settle(tasks, outcomes, answers, leases)
 
     async def _compute(
         self, tasks: Sequence[Task], memories: Memories, *, encode: bool
-    ) -> tuple[list[Outcome], Mapping[UUID, str]]:
-        """What comes of the jobs, in order, and by which models, by job."""
+    ) -> tuple[list[Outcome], Mapping[UUID, Answer]]:
+        """What comes of the jobs, in order, and the answers that there are, by job."""
         began = time.monotonic()
         answers: dict[UUID, Answer | Exception] = {}
         with self._tracing.spans("rank jobs", [current_place()]):
@@ -252,14 +252,13 @@ class JobBatch:
                 # Two hundred results take milliseconds to write down: others have their turn before the next.
                 written = 0
                 await asyncio.sleep(0)
-        models = {id_: one.model for id_, one in answers.items() if isinstance(one, Answer)}
-        return outcomes, models
+        return outcomes, {id_: one for id_, one in answers.items() if isinstance(one, Answer)}
 
     async def _settle(
         self,
         tasks: Sequence[Task],
         outcomes: Sequence[Outcome],
-        models: Mapping[UUID, str],
+        answers: Mapping[UUID, Answer],
         leases: Renewal,
     ) -> None:
         """Stores what came of the jobs, tells it, and acknowledges their messages."""
@@ -272,9 +271,10 @@ class JobBatch:
             stored = await self._store(tasks, outcomes, leases)
         faults.reach("jobs.written", users(tasks))
         asked = {task.claim.id: task.asked for task in tasks}
-        for ended, _ in stored.ended:
+        for ended, outcome in stored.ended:
             one = asked[ended.id]
-            self._metrics.ended(one.job, one.kind, models.get(ended.id, ""), ended)
+            failure = outcome if isinstance(outcome, Failure) else None
+            self._metrics.ended(one.job, one.kind, ended, answers.get(ended.id), failure)
         traced = self._tracing.spans("publish replies", [current_place()], kind=SpanKind.PRODUCER)
         with traced, self._metrics.stage("reply"):
             await self._replies.tell(

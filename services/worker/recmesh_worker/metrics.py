@@ -6,17 +6,29 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from recmesh_jobs.job import Claim, Ended
+from recmesh.common.v1 import error_reason_pb2 as reasons
+from recmesh_jobs.job import Claim, Ended, Failure
 from recmesh_jobs.messages import Dispatched
 from recmesh_jobs.states import State
 from recmesh_kit.telemetry.instruments import Instruments, Timer
+from recmesh_worker.engine.query import Answer
 
 Stage = Literal["history", "claim", "encode", "rank", "write", "reply"]
 STAGES: Sequence[Stage] = ("history", "claim", "encode", "rank", "write", "reply")
 MOST_MODELS = 20
 """Models that are told apart; a deployment that has had more shows the rest as `other`."""
+UNSURE = 0.25
+"""Confidence below which an answer is counted as unsure: what the command line calls so."""
+_REASONS = (
+    reasons.ERROR_REASON_INTERNAL,
+    reasons.ERROR_REASON_INVALID_FILTER,
+    reasons.ERROR_REASON_VERSION_UNSUPPORTED,
+    reasons.ERROR_REASON_ATTEMPTS_EXHAUSTED,
+)
+"""Why jobs fail. These, and the attempts, are there from the start: only then is the first of them an increase."""
 _ATTEMPTS = ("1", "2", "3")
 _MORE = "4+"
+_WORD = {True: "true", False: "false"}
 
 
 class JobInstruments:
@@ -44,9 +56,16 @@ class JobInstruments:
             "Jobs claimed, by which attempt it is.",
             ("lane", "attempt"),
         )
+        self.answers = instruments.counter(
+            "recmesh_answers_total",
+            "Jobs that were answered, by what was answered instead of what was asked.",
+            ("kind", "fallback", "filter_relaxed", "unsure"),
+        )
         self.dead = instruments.counter(
-            "recmesh_dead_letters_total", "Jobs that have failed for good."
-        ).of()
+            "recmesh_dead_letters_total", "Jobs that have failed for good.", ("reason",)
+        )
+        for reason in _REASONS:
+            self.dead.of(reasons.ErrorReason.Name(reason))
 
     def of(self, *, bulk: bool) -> JobMetrics:
         """Those of one lane."""
@@ -67,6 +86,8 @@ class JobMetrics:
         self._models: set[str] = set()
         self._stages = {stage: instruments.stages.of(lane, stage) for stage in STAGES}
         self._sizes = instruments.sizes.of(lane)
+        for attempt in (*_ATTEMPTS, _MORE):
+            instruments.attempts.of(lane, attempt)
 
     @classmethod
     def off(cls) -> JobMetrics:
@@ -96,22 +117,33 @@ class JobMetrics:
         attempt = attempt if attempt in _ATTEMPTS else _MORE
         self._instruments.attempts.of(self._lane, attempt).inc()
 
-    def ended(self, job: Dispatched, kind: str, model: str, ended: Ended) -> None:
+    def ended(
+        self,
+        job: Dispatched,
+        kind: str,
+        ended: Ended,
+        answer: Answer | None = None,
+        failure: Failure | None = None,
+    ) -> None:
         """What came of a job is stored.
 
         Args:
             job: The job.
             kind: What its query starts from.
-            model: What answered it; empty when nothing did.
             ended: Its end.
+            answer: That of the engine, if it came so far.
+            failure: Why it has none, if it has failed.
         """
         took = (ended.end_time - job.create_time).total_seconds()
         seconds = self._instruments.ended
-        seconds.of(self._lane, kind, self._known(model), ended.state.name.lower()).observe(
-            max(0.0, took)
-        )
-        if ended.state is State.FAILED:
-            self._instruments.dead.inc()
+        model = self._known(answer.model) if answer else ""
+        seconds.of(self._lane, kind, model, ended.state.name.lower()).observe(max(0.0, took))
+        if ended.state is State.FAILED and failure:
+            reason = reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(failure.reason))
+            self._instruments.dead.of(reason).inc()
+        if ended.state is State.SUCCEEDED and answer:
+            relaxed, unsure = _WORD[answer.filter_relaxed], _WORD[answer.confidence < UNSURE]
+            self._instruments.answers.of(kind, answer.fallback.value, relaxed, unsure).inc()
 
     def _known(self, model: str) -> str:
         if model not in self._models:

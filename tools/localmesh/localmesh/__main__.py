@@ -3,15 +3,19 @@
 import argparse
 import os
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
 from localmesh import backup, commands
+from localmesh.debian import PROGRAMS, fetch
 from localmesh.errors import MeshError
 from localmesh.install import install
 from localmesh.paths import checkout
 from localmesh.plan import Plan
 from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports
+from localmesh.prometheus import SCRAPE_SECONDS
+from localmesh.secret_files import Servers, make_secrets
 from localmesh.session import INTERRUPTED
 
 _SIZES = (
@@ -33,6 +37,7 @@ def main(argv: list[str]) -> int:
             person=os.environ.copy(),
             recommenders=getattr(arguments, "recommenders", 1),
             brokers=getattr(arguments, "brokers", 1),
+            monitoring=getattr(arguments, "monitoring", 0),
         )
         match arguments.command:
             case "install":
@@ -43,8 +48,15 @@ def main(argv: list[str]) -> int:
                 return commands.down(plan)
             case "status":
                 return commands.status(plan)
+            case "restart":
+                return commands.restart(plan, arguments.names)
             case "run":
                 return commands.run(plan)
+            case "fetch":
+                return fetch(arguments.programs)
+            case "secrets":
+                servers = Servers(arguments.postgres, arguments.rabbitmq)
+                return make_secrets(arguments.folder, servers)
             case "backup":
                 return backup.backup(plan, arguments.file.absolute())
             case "restore":
@@ -75,6 +87,21 @@ def _parser() -> argparse.ArgumentParser:
     commands_.add_parser("install", help="install the system package that is needed")
     commands_.add_parser("down", help="stop the mesh")
     commands_.add_parser("status", help="say what runs; exit code 3 when nothing does")
+    restart = commands_.add_parser("restart", help="replace processes, one after the other")
+    restart.add_argument(
+        "names", nargs="*", metavar="NAME", help="as `status` has it, or all of a kind: worker"
+    )
+    fetch_ = commands_.add_parser("fetch", help="fetch programs that are not installed")
+    fetch_.add_argument("programs", nargs="+", choices=PROGRAMS)
+    secrets = commands_.add_parser("secrets", help="make the secrets of a deployment in containers")
+    secrets.add_argument("folder", type=Path, metavar="FOLDER")
+    for server in fields(Servers):
+        secrets.add_argument(
+            f"--{server.name}",
+            default=server.default,
+            metavar="HOST:PORT",
+            help=f"where it will be (default: {server.default})",
+        )
     backup_ = commands_.add_parser("backup", help="write all tables, and the keys, to a file")
     backup_.add_argument("file", type=Path, metavar="FILE")
     restore = commands_.add_parser("restore", help="put a backup in the place of all tables")
@@ -94,6 +121,16 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="N",
                 help=f"how many {about} (default: 1)",
             )
+        command.add_argument(
+            "--monitoring",
+            type=_seconds,
+            nargs="?",
+            default=0,
+            const=SCRAPE_SECONDS,
+            metavar="SECONDS",
+            help="have a Prometheus read all metrics, every so often "
+            f"(default: {SCRAPE_SECONDS:g}), and go by the shipped rules",
+        )
     command.add_argument("argv", nargs="+", metavar="CMD", help="after --")
     return parser
 
@@ -102,6 +139,14 @@ def _count(least: int, most: int, text: str) -> int:
     number = int(text)
     if not least <= number <= most:
         msg = f"from {least} to {most}, not {number}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 60:
+        msg = f"from 0.1 to 60, not {text}"
         raise argparse.ArgumentTypeError(msg)
     return number
 

@@ -25,11 +25,11 @@ from localmesh.errors import MeshError
 from localmesh.paths import Paths
 from localmesh.plan import Plan
 from localmesh.ports import Ports, require_free
-from localmesh.provision import ROLES, SCHEMAS, connect
 from localmesh.servers import Database
 from localmesh.session import say
 from localmesh.state import running_state, take_lock
 from localmesh.supervisor import Supervisor
+from recmesh_kit.provision import ROLES, SCHEMAS, connect
 
 _SCHEMAS = tuple(SCHEMAS.values())
 _COUNT_SECONDS = 3600.0

@@ -26,6 +26,8 @@ class Spec:
     env: Mapping[str, str] = field(repr=False)
     log: Path
     address: str = ""
+    metrics: str = ""
+    """Where it serves its metrics; empty for nowhere."""
     cwd: Path | None = None
     identity: str = "keep"
     """See `localmesh.launch`."""

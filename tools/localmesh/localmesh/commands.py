@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
-from localmesh import environment, health
+from localmesh import environment, prometheus, restarting
 from localmesh.children import POLL_SECONDS, log_tail, run_in_foreground
 from localmesh.errors import MeshError
 from localmesh.mesh import SUPERVISOR_LOG
 from localmesh.plan import Plan
 from localmesh.ports import Ports
 from localmesh.report import call_lines, table
+from localmesh.servers import kind
 from localmesh.session import INTERRUPTED, AlreadyRunningError, run_mesh, say
 from localmesh.state import MemberState, MeshState, born, last_state, running, running_state
+from recmesh_kit import probe
 
 NOT_RUNNING = 3
-_SERVERS = ("postgres", "rabbitmq")
+_SERVERS = ("postgres", "rabbitmq", "prometheus")
 _DOWN_SECONDS = 180.0
 
 
@@ -56,7 +59,7 @@ def up(plan: Plan) -> int:
         process = subprocess.Popen(  # noqa: S603 - a list, no shell
             (
                 *(sys.executable, "-m", "localmesh", "--root", str(plan.root)),
-                *("run", *_size_words(plan)),
+                *("run", *_words(plan)),
             ),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -116,6 +119,23 @@ def status(plan: Plan) -> int:
     return 0 if all(member.state == "healthy" for member in members) else 1
 
 
+def restart(plan: Plan, names: Sequence[str]) -> int:
+    """Put new processes in the place of those that run, one after the other: all, or those that are named. Returns 0.
+
+    Services and workers are replaced without a gap, PostgreSQL and RabbitMQ are stopped and started. What does not
+    become ready ends it, and the others stay as they are.
+
+    Raises:
+        MeshError: It did not go well, nothing of that name runs, or nothing at all.
+    """
+    if not running(plan.paths):
+        raise MeshError("the mesh is not running")
+    request = restarting.ask(plan.paths, restarting.chosen(_await_ready(plan), names))
+    heard = partial(print, "restarted", flush=True)
+    print(table(restarting.await_end(plan.paths, request, heard).members))
+    return 0
+
+
 def execute(plan: Plan, command: Sequence[str]) -> int:
     """Run a command while the mesh is up, and return its exit code.
 
@@ -145,7 +165,7 @@ def _caller_environment(plan: Plan) -> dict[str, str]:
 def _already_running(plan: Plan) -> int:
     state = _await_ready(plan)
     print(f"already running (process {state.pid})\n{table(state.members)}")
-    kinds = Counter(_kind(member) for member in state.members)
+    kinds = Counter(kind(member.name) for member in state.members)
     present = {
         "workers": kinds["worker"],
         "recommenders": kinds["recommender"],
@@ -153,11 +173,13 @@ def _already_running(plan: Plan) -> int:
         "brokers": kinds["rabbitmq"] or plan.brokers,
     }
     wanted = _sizes(plan)
+    again = f"python -m localmesh down, then python -m localmesh up {shlex.join(_words(plan))}"
     if other := [what for what, count in wanted.items() if present[what] != count]:
         has = ", ".join(f"{present[what]} {what}" for what in other)
         want = ", ".join(str(wanted[what]) for what in other)
-        again = shlex.join(("python", "-m", "localmesh", "up", *_size_words(plan)))
-        print(f"it has {has}; for {want}: python -m localmesh down, then {again}")
+        print(f"it has {has}; for {want}: {again}")
+    if plan.monitoring and not kinds[prometheus.NAME]:
+        print(f"nothing watches it; for that: {again}")
     return 0
 
 
@@ -170,13 +192,10 @@ def _sizes(plan: Plan) -> dict[str, int]:
     }
 
 
-def _size_words(plan: Plan) -> list[str]:
-    return [word for what, count in _sizes(plan).items() for word in (f"--{what}", str(count))]
-
-
-def _kind(member: MemberState) -> str:
-    """What a program is one of: its name without a number."""
-    return member.name.partition("-")[0]
+def _words(plan: Plan) -> list[str]:
+    """What the command line says for the mesh of a plan."""
+    sizes = [word for what, count in _sizes(plan).items() for word in (f"--{what}", str(count))]
+    return [*sizes, f"--monitoring={plan.monitoring:g}"] if plan.monitoring else sizes
 
 
 def _await_state(plan: Plan) -> MeshState:
@@ -202,9 +221,9 @@ async def _asked(state: MeshState) -> list[MemberState]:
     """The members, the services among them asked by this process how they are."""
 
     async def asked(member: MemberState) -> MemberState:
-        if member.state != "healthy" or _kind(member) in _SERVERS:
+        if member.state != "healthy" or kind(member.name) in _SERVERS:
             return member
-        healthy = await health.serving(member.address)
+        healthy = await probe.serving(member.address)
         return member if healthy else replace(member, state="not serving")
 
     return await asyncio.gather(*(asked(member) for member in state.members))

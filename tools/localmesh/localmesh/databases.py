@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from localmesh.provision import connect, create_database, role_urls, with_database
+from recmesh_kit.provision import connect, create_database, role_urls, with_database
 
 _TEMPLATE_LOCK = 0x74656D706C617465
 

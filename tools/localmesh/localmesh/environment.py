@@ -40,10 +40,9 @@ class Environment:
 
     def auth(self) -> dict[str, str]:
         """For the auth service."""
-        hashes = {service: self.vault.api_key_hash(service) for service in KEY_HOLDERS}
         return {
             **self._common("auth", self.ports.auth, self.ports.auth_metrics),
-            "RECMESH_SERVICE_KEY_HASHES": json.dumps(hashes),
+            **key_hashes(self.vault),
             "RECMESH_SIGNING_KEYS_DIR": str(self.vault.signing_keys()),
             **admin_account(self.vault),
         }
@@ -82,6 +81,8 @@ class Environment:
             else address(metrics_port),
             "RECMESH_AUTH_TARGET": self._target(self.ports.auth),
             "RECMESH_CATALOG_TARGET": self._target(self.ports.catalog),
+            # A new process takes over from the old one at the same address.
+            "RECMESH_SHARE_PORT": "true",
             # The log is read while the program runs.
             "PYTHONUNBUFFERED": "1",
         }
@@ -108,6 +109,12 @@ def admin_account(vault: Vault) -> dict[str, str]:
         "RECMESH_ADMIN_EMAIL": ADMIN_EMAIL,
         "RECMESH_ADMIN_PASSWORD": vault.password("admin"),
     }
+
+
+def key_hashes(vault: Vault) -> dict[str, str]:
+    """By which the auth service knows the services' keys."""
+    hashes = {service: vault.api_key_hash(service) for service in KEY_HOLDERS}
+    return {"RECMESH_SERVICE_KEY_HASHES": json.dumps(hashes)}
 
 
 def caller(vault: Vault, ports: Ports) -> dict[str, str]:

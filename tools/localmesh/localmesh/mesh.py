@@ -1,19 +1,25 @@
 """The mesh: its servers and services, and the order in which they start and stop."""
 
+import asyncio
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 
-from localmesh import health
-from localmesh.children import Child, Spec
+from localmesh import prometheus
+from localmesh.children import POLL_SECONDS, Child, Spec
+from localmesh.debian import program
 from localmesh.environment import METRICS, METRICS_OFF, Environment
 from localmesh.errors import MeshError
+from localmesh.listening import listens
 from localmesh.plan import Plan
 from localmesh.ports import require_free
+from localmesh.prometheus import Prometheus, Target
 from localmesh.rabbitmq import server_script
-from localmesh.servers import Broker, Database, numbered
+from localmesh.servers import Broker, Database, kind, numbered
 from localmesh.state import MemberState, MeshState, await_predecessors, born
 from localmesh.supervisor import Member, Supervisor, Unit, together
+from recmesh_kit import probe
 
 SUPERVISOR_LOG = "supervisor.log"
 _SERVICE_SECONDS = 60.0
@@ -43,12 +49,14 @@ class Mesh:
         self._workers = [
             self._spec("worker", f"worker-{i}", environment.worker(i)) for i in range(plan.workers)
         ]
+        self._monitoring = self._monitor()
         stages = [
             self._database.units,
             self._broker.units,
             *([_unit(spec, _SERVICE_SECONDS)] for spec in (self._auth, self._catalog)),
             [_unit(spec, _SERVICE_SECONDS) for spec in self._recommenders],
             [_unit(spec, _WORKER_SECONDS) for spec in self._workers],
+            self._monitoring,
         ]
         self._supervisor = Supervisor(stages, say, changed, plan.longest_pause)
 
@@ -56,20 +64,32 @@ class Mesh:
         """Start everything; returns when all of it is healthy. Raises MeshError."""
         if self._broker.units:
             server_script()
+        if self._monitoring:
+            await asyncio.to_thread(program, prometheus.NAME)
         await await_predecessors(self._plan.paths)
         require_free(self._wanted_ports())
         self._turn_logs()
         brokers = (unit.name for unit in self._broker.units)
         await together(self._supervisor.start(*brokers), self._start_auth())
-        callers = (self._catalog, *self._recommenders, *self._workers)
+        callers = [spec.name for spec in (self._catalog, *self._recommenders, *self._workers)]
         try:
-            await self._supervisor.start(*(spec.name for spec in callers))
+            await self._supervisor.start(*callers, *(unit.name for unit in self._monitoring))
         except MeshError as error:
             text = str(error)
             raise MeshError(text + self._broker.advice(text)) from error
 
+    async def restart(self, name: str) -> None:
+        """Put another process in the place of a program's; returns when all services serve. Raises MeshError."""
+        await self._supervisor.replace(name)
+        deadline = time.monotonic() + _SERVICE_SECONDS
+        while unready := [s.name for s in self._services if not await probe.serving(s.address)]:
+            if time.monotonic() > deadline:
+                msg = f"after the restart of {name} not ready: {', '.join(unready)}"
+                raise MeshError(msg)
+            await asyncio.sleep(POLL_SECONDS)
+
     async def stop(self) -> None:
-        """Stop what runs: workers, recommenders, catalog, auth, RabbitMQ, PostgreSQL."""
+        """Stop what runs: Prometheus, workers, recommenders, catalog, auth, RabbitMQ, PostgreSQL."""
         await self._supervisor.stop()
 
     def state(self, pid: int, phase: str, error: str = "") -> MeshState:
@@ -115,18 +135,43 @@ class Mesh:
             env=env,
             log=self._plan.paths.logs / f"{name}.log",
             address=env["RECMESH_LISTEN"],
+            metrics="" if env[METRICS] == METRICS_OFF else env[METRICS],
             cwd=self._plan.root,
         )
 
+    @property
+    def _services(self) -> tuple[Spec, ...]:
+        return (self._auth, self._catalog, *self._recommenders, *self._workers)
+
+    def _monitor(self) -> list[Unit]:
+        """What has to run for all of that to be watched."""
+        plan = self._plan
+        if not plan.monitoring:
+            return []
+        services = [
+            Target(kind(spec.name), spec.name, spec.metrics)
+            for spec in self._services
+            if spec.metrics
+        ]
+        server = Prometheus(
+            folder=plan.paths.prometheus,
+            port=plan.ports.prometheus,
+            seconds=plan.monitoring,
+            targets=[*services, *self._broker.targets],
+            log=plan.paths.logs / f"{prometheus.NAME}.log",
+        )
+        return [Unit(prometheus.NAME, server.prepare, server.ready, prometheus.START_LIMIT)]
+
     def _wanted_ports(self) -> dict[str, int]:
-        specs = (self._auth, self._catalog, *self._recommenders, *self._workers)
-        wanted = {spec.name: spec.address for spec in specs}
-        for spec in specs:
-            if metrics := _metrics_of(spec):
-                wanted[f"{spec.name}'s metrics"] = metrics
+        wanted = {spec.name: spec.address for spec in self._services}
+        for spec in self._services:
+            if spec.metrics:
+                wanted[f"{spec.name}'s metrics"] = spec.metrics
         found = {name: int(target.rpartition(":")[2]) for name, target in wanted.items()}
         if self._database.units:
             found["postgres"] = self._plan.ports.postgres
+        if self._monitoring:
+            found[prometheus.NAME] = self._plan.ports.prometheus
         return found | self._broker.ports
 
 
@@ -134,7 +179,12 @@ def _unit(spec: Spec, limit: float) -> Unit:
     async def prepare() -> Spec:
         return spec
 
-    return Unit(spec.name, prepare, partial(health.serving, spec.address), limit)
+    async def takes_over(pid: int) -> bool:
+        # It listens once it is ready; whether it or the one before answers, is by chance.
+        port = int(spec.address.rpartition(":")[2])
+        return listens(pid, port) and await probe.serving(spec.address)
+
+    return Unit(spec.name, prepare, partial(probe.serving, spec.address), limit, takes_over)
 
 
 def _member_state(member: Member) -> MemberState:
@@ -147,11 +197,5 @@ def _member_state(member: Member) -> MemberState:
         restarts=member.restarts,
         pid=pid,
         born=born(pid) if pid else None,
-        metrics=_metrics_of(child.spec) if child else "",
+        metrics=child.spec.metrics if child else "",
     )
-
-
-def _metrics_of(spec: Spec) -> str:
-    """Where a program serves its metrics; empty for nowhere."""
-    listen = spec.env.get(METRICS, METRICS_OFF)
-    return "" if listen == METRICS_OFF else listen

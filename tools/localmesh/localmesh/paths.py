@@ -32,6 +32,21 @@ class Paths:
         return self.local / ("rabbitmq" if nodes == 1 else f"rabbitmq-{nodes}")
 
     @property
+    def restart(self) -> Path:
+        """What is to be restarted, while nobody has taken note of it."""
+        return self.local / "restart.json"
+
+    @property
+    def tools(self) -> Path:
+        """Programs that were fetched, a folder for each package."""
+        return self.local / "tools"
+
+    @property
+    def prometheus(self) -> Path:
+        """The configuration and data of Prometheus."""
+        return self.local / "prometheus"
+
+    @property
     def lock(self) -> Path:
         """Held with flock by the supervisor for as long as it lives."""
         return self.local / "mesh.lock"

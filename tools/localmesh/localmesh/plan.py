@@ -25,6 +25,8 @@ class Plan:
     detours: Mapping[int, int] = field(default_factory=dict)
     """Port of a server -> port by which the services reach it instead, over something in between. It is there before
     the mesh starts. The mesh's own checks go direct."""
+    monitoring: float = 0
+    """Seconds between two looks of Prometheus at all metrics; 0: there is no Prometheus."""
     longest_pause: float = 30.0
     """Seconds. The pauses before a program that keeps on dying is started again grow up to it."""
 

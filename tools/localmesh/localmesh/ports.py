@@ -97,6 +97,15 @@ class Ports:
         """That of RabbitMQ's node number `index`, counted from 0, for AMQP."""
         return (55672 if index == 0 else 55673) + index + self.offset
 
+    def rabbitmq_metrics_at(self, index: int) -> int:
+        """That of the metrics of RabbitMQ's node number `index`, counted from 0."""
+        return 55692 + index + self.offset
+
+    @property
+    def prometheus(self) -> int:
+        """Prometheus's."""
+        return 55690 + self.offset
+
     @property
     def rabbitmq_nodes(self) -> int:
         """RabbitMQ's, for its own tools and other nodes: each has it at an address of its own."""

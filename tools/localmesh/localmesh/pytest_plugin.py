@@ -150,6 +150,8 @@ def _listening(ports: Ports) -> dict[str, int]:
         *(ports.worker_metrics(index) for index in pair),
         *(ports.postgres, ports.rabbitmq_nodes),
         *(ports.rabbitmq_at(index) for index in nodes),
+        *(ports.rabbitmq_metrics_at(index) for index in nodes),
+        ports.prometheus,
     )
     return {str(port): port for port in found}
 

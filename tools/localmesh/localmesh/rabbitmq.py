@@ -30,6 +30,7 @@ _PLACES = ("/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin")
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _METHOD_FRAME = b"\x01"
 _PROVEN = "proven"
+_METRICS_PLUGIN = "rabbitmq_prometheus"
 _CLUSTERED = (
     "cluster_formation.peer_discovery_backend = classic_config",
     # The first node looks in vain for others that have begun; a lock keeps the others waiting meanwhile.
@@ -87,6 +88,8 @@ class RabbitMQ:
     log: Path
     name: str = "rabbitmq"
     cluster: Cluster | None = None
+    metrics_port: int | None = None
+    """Where it serves its metrics, if it is to."""
 
     def url(self, user: str, vhost: str, port: int | None = None) -> str:
         """The URL by which `user` reaches `vhost`; at another `port` if something lies in between."""
@@ -106,7 +109,7 @@ class RabbitMQ:
         files = {
             "rabbitmq.conf": self._configuration(),
             "definitions.json": json.dumps(definitions(self.users, self.vhosts)),
-            "enabled_plugins": "[].\n",
+            "enabled_plugins": f"[{_METRICS_PLUGIN if self.metrics_port else ''}].\n",
         }
         if self.cluster:
             files["home/.erlang.cookie"] = self.cluster.cookie
@@ -144,6 +147,7 @@ class RabbitMQ:
             },
             log=self.log,
             address=address(self.port),
+            metrics=address(self.metrics_port) if self.metrics_port else "",
             stop_limit=30.0,
             # The virtual machine drops signals while it boots.
             stop_again=1.0,
@@ -185,6 +189,8 @@ class RabbitMQ:
             "log.console.level = warning",
             "vm_memory_high_watermark.absolute = 1GB",
         ]
+        if self.metrics_port:
+            lines += [f"prometheus.tcp.ip = {HOST}", f"prometheus.tcp.port = {self.metrics_port}"]
         if self.cluster:
             lines += _CLUSTERED
             lines += [

@@ -1,13 +1,15 @@
 """PostgreSQL and RabbitMQ: the mesh's own, or those that DATABASE_URL and AMQP_URL name."""
 
-from localmesh import postgres, provision, rabbitmq
+from localmesh import postgres, rabbitmq
 from localmesh.definitions import User, admin
 from localmesh.plan import Plan
+from localmesh.ports import address
 from localmesh.postgres import Postgres
+from localmesh.prometheus import BROKER, Target
 from localmesh.rabbitmq import Cluster, RabbitMQ
 from localmesh.supervisor import Unit
-from localmesh.vault import Vault
-from recmesh_kit import layout
+from localmesh.vault import Vault, role_passwords
+from recmesh_kit import layout, provision
 
 DATABASE = "recmesh"
 VHOST = "recmesh"
@@ -26,7 +28,7 @@ class Database:
 
     def __init__(self, plan: Plan) -> None:
         self._given = plan.person.get("DATABASE_URL", "")
-        self._passwords = provision.role_passwords(plan.vault)
+        self._passwords = role_passwords(plan.vault)
         self._detour = plan.detour(plan.ports.postgres)
         self._own = Postgres(
             folder=plan.paths.postgres,
@@ -89,8 +91,22 @@ class Broker:
             return {}
         return {
             **{node.name: node.port for node in self._own},
+            **{
+                f"{node.name}'s metrics": node.metrics_port
+                for node in self._own
+                if node.metrics_port
+            },
             "rabbitmq's own tools": self._plan.ports.rabbitmq_nodes,
         }
+
+    @property
+    def targets(self) -> list[Target]:
+        """Where the nodes that run for it serve their metrics, if they do."""
+        return [
+            Target(BROKER, node.name, address(node.metrics_port))
+            for node in ([] if self._given else self._own)
+            if node.metrics_port
+        ]
 
     @property
     def urls(self) -> dict[str, str]:
@@ -128,6 +144,7 @@ class Broker:
             log=paths.logs / f"{name}.log",
             name=name,
             cluster=cluster,
+            metrics_port=ports.rabbitmq_metrics_at(index) if self._plan.monitoring else None,
         )
 
 
@@ -138,6 +155,11 @@ def broker_users(vault: Vault) -> dict[str, User]:
         name: User(password[name], layout.permissions(role)) for name, role in AMQP_ROLES.items()
     }
     return {**services, rabbitmq.ADMIN: admin(password[rabbitmq.ADMIN])}
+
+
+def kind(name: str) -> str:
+    """What a program is one of, by its name: that without a number."""
+    return name.partition("-")[0]
 
 
 def numbered(name: str, index: int) -> str:

@@ -5,10 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from localmesh.errors import MeshError
 from localmesh.mesh import Mesh
 from localmesh.plan import Plan
+from localmesh.restarting import Restarts
 from localmesh.state import MeshState, take_lock
 
 INTERRUPTED = 130
@@ -45,16 +47,22 @@ async def _locked(plan: Plan, while_up: Callable[[], Awaitable[int]]) -> int:
     phase, failure = "starting", ""
 
     def changed() -> None:
-        mesh.state(os.getpid(), phase).write(plan.paths)
+        replace(mesh.state(os.getpid(), phase), restart=restarts.last).write(plan.paths)
 
     mesh = Mesh(plan, say, changed)
+    restarts = Restarts(plan.paths, changed)
 
     async def work() -> int:
         nonlocal phase
         await mesh.start()
         phase = "ready"
         changed()
-        return await while_up()
+        restarting = asyncio.create_task(restarts.serve(mesh), name="restarts")
+        try:
+            return await while_up()
+        finally:
+            restarting.cancel()
+            await asyncio.wait([restarting])
 
     working = asyncio.create_task(work(), name="mesh")
     _cancel_on_signal(working)

@@ -32,6 +32,18 @@ class MemberState:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A restart that was asked for."""
+
+    id: str
+    done: list[str] = field(default_factory=list)
+    """The programs that are new ones and ready."""
+    over: bool = False
+    error: str = ""
+    """Why not all of them are."""
+
+
+@dataclass(frozen=True)
 class MeshState:
     """What a supervisor last wrote."""
 
@@ -41,6 +53,8 @@ class MeshState:
     error: str = ""
     port_offset: int = 0
     members: list[MemberState] = field(default_factory=list)
+    restart: Restart | None = None
+    """The one in hand, or the last one."""
 
     def write(self, paths: Paths) -> None:
         """Replace the state file."""
@@ -56,7 +70,8 @@ def last_state(paths: Paths) -> MeshState | None:
     except FileNotFoundError:
         return None
     members = [MemberState(**member) for member in fields.pop("members")]
-    return MeshState(**fields, members=members)
+    restart = fields.pop("restart", None)
+    return MeshState(**fields, members=members, restart=Restart(**restart) if restart else None)
 
 
 def take_lock(paths: Paths) -> int | None:

@@ -23,6 +23,9 @@ class Unit:
     ready: Callable[[], Awaitable[bool]]
     limit: float
     """Seconds that it may take from its start until it is ready."""
+    takes_over: Callable[[int], Awaitable[bool]] | None = None
+    """Whether the process with this number is ready, while another one of the unit runs beside it. None: there can be
+    only one at a time."""
 
 
 class Member:
@@ -40,6 +43,27 @@ class Member:
         self.child = Child(await self.unit.prepare())
         self.child.start()
         await self.child.become_ready(self.unit.ready, self.unit.limit)
+
+    async def renew(self) -> None:
+        """Put another child in the place of the one that runs. Raises MeshError when it does not become ready."""
+        old, takes_over = self.child, self.unit.takes_over
+        if old is None or takes_over is None:
+            await self.stop()
+            await self.launch()
+            return
+        new = Child(await self.unit.prepare())
+        new.start()
+        try:
+            await new.become_ready(lambda: takes_over(new.pid or 0), self.unit.limit)
+        except BaseException:
+            await new.stop()
+            raise
+        self.child = new
+        try:
+            await old.stop()
+        finally:
+            # When this was cancelled: nobody else knows of it.
+            await old.stop()
 
     async def stop(self) -> None:
         """Stop the child, for good."""
@@ -73,12 +97,28 @@ class Supervisor:
             *(self._start(member) for member in self.members if member.unit.name in names)
         )
 
+    async def replace(self, name: str) -> None:
+        """Put another process in the place of a member's, which serves until the new one is ready, if there can be two;
+        otherwise it is stopped before. Raises MeshError when the new one does not become ready.
+        """
+        [member] = (member for member in self.members if member.unit.name == name)
+        await _cancel(member.watch)
+        before = member.child
+        self._set(member, "replacing")
+        try:
+            await member.renew()
+        except (MeshError, OSError):
+            if member.child is not before:
+                await member.stop()
+            raise
+        finally:
+            self._set(member, "healthy" if member.child and member.child.running else "stopped")
+            watch = self._watch(member)
+            member.watch = asyncio.create_task(watch, name=f"watch {member.unit.name}")
+
     async def stop(self) -> None:
         """Stop everything: stage after stage from the last, the members of a stage together."""
-        watches = [member.watch for member in self.members if member.watch]
-        for watch in watches:
-            watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        await asyncio.gather(*(_cancel(member.watch) for member in self.members))
         for stage in reversed(self._stages):
             await asyncio.gather(*(member.stop() for member in stage))
             for member in stage:
@@ -118,6 +158,12 @@ class Supervisor:
     def _set(self, member: Member, state: str) -> None:
         member.state = state
         self._changed()
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def together(*work: Coroutine[None, None, None]) -> None:

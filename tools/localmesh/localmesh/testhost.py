@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from localmesh import postgres, provision, rabbitmq
+from localmesh import postgres, rabbitmq
 from localmesh.children import Child
 from localmesh.errors import MeshError
 from localmesh.paths import checkout_paths, private_dir
@@ -30,7 +30,8 @@ from localmesh.ports import free_ports
 from localmesh.postgres import Postgres
 from localmesh.rabbitmq import RabbitMQ
 from localmesh.servers import AMQP_ROLES, broker_users
-from localmesh.vault import Vault
+from localmesh.vault import Vault, role_passwords
+from recmesh_kit import provision
 
 Facts = dict[str, Any]
 
@@ -42,8 +43,7 @@ class RunServers:
         self._folder = folder
         self._vhosts = vhosts
         self._vault = Vault(folder / "secrets")
-        # Together: the servers may start at the same time.
-        self._ports = free_ports(3)
+        self._given: set[int] = set()
         self._children: list[Child] = []
         self._tasks: dict[str, asyncio.Task[Facts]] = {}
 
@@ -66,45 +66,61 @@ class RunServers:
         await asyncio.gather(*(child.stop() for child in self._children))
 
     async def _attempt(self, make: Callable[[], Awaitable[Facts]]) -> Facts:
+        """Twice: a port that was free may be taken while the server starts, by whatever else runs here."""
         try:
-            return await make()
+            try:
+                return await make()
+            except MeshError as error:
+                print(f"once more, by other ports: {error}", flush=True)
+                return await make()
         except (MeshError, OSError) as error:
             return {"error": str(error)}
 
+    def _ports(self, count: int) -> list[int]:
+        """Ports that are free now and that no other server here was given: they may start at the same time."""
+        found = [port for port in free_ports(count + len(self._given)) if port not in self._given]
+        self._given.update(found[:count])
+        return found[:count]
+
+    async def _start(self, server: Postgres | RabbitMQ, limit: float) -> None:
+        child = Child(await server.prepare())
+        self._children.append(child)
+        child.start()
+        try:
+            await child.become_ready(server.ready, limit)
+        except MeshError:
+            await child.stop()
+            raise
+
     async def _postgres(self) -> Facts:
         if admin_url := os.environ.get("DATABASE_URL"):
-            passwords = provision.role_passwords(Vault(checkout_paths().secrets))
+            passwords = role_passwords(Vault(checkout_paths().secrets))
         else:
+            [port] = self._ports(1)
             server = Postgres(
-                folder=self._folder / "postgres",
-                port=self._ports[0],
+                folder=self._folder / f"postgres-{port}",
+                port=port,
                 password=self._vault.password("postgres"),
                 log=self._folder / "postgres.log",
                 lasting=False,
             )
-            child = Child(await server.prepare())
-            self._children.append(child)
-            child.start()
-            await child.become_ready(server.ready, postgres.START_LIMIT)
+            await self._start(server, postgres.START_LIMIT)
             admin_url = server.admin_url
-            passwords = provision.role_passwords(self._vault)
+            passwords = role_passwords(self._vault)
         await provision.provision_roles(admin_url, passwords)
         return {"admin_url": admin_url, "passwords": passwords}
 
     async def _rabbitmq(self) -> Facts:
-        _, port, nodes_port = self._ports
+        port, nodes_port = self._ports(2)
         node = RabbitMQ(
-            folder=self._folder / "rabbitmq",
+            folder=self._folder / f"rabbitmq-{port}",
             port=port,
             nodes_port=nodes_port,
             users=broker_users(self._vault),
             vhosts=tuple(f"test-{index}" for index in range(self._vhosts)),
             log=self._folder / "rabbitmq.log",
         )
-        child = Child(await node.prepare())
-        self._children.append(child)
-        child.start()
-        await child.become_ready(node.ready, rabbitmq.START_LIMIT)
+        await self._start(node, rabbitmq.START_LIMIT)
         return {
             "urls": [node.url(rabbitmq.ADMIN, vhost) for vhost in node.vhosts],
             "role_urls": [

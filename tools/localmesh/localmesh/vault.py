@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from localmesh.paths import private_dir
+from recmesh_kit.provision import ROLES
 
 
 class Vault:
@@ -50,6 +51,11 @@ class Vault:
         if not path.exists():
             _write_once(path, make().encode())
         return path.read_text()
+
+
+def role_passwords(vault: Vault) -> dict[str, str]:
+    """The role of each service in PostgreSQL -> its password."""
+    return {role: vault.password(role) for role in ROLES}
 
 
 def _write_once(path: Path, content: bytes) -> None:

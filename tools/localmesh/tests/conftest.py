@@ -22,6 +22,8 @@ def main(name):
     if Path(f"{name}.breaks").exists():
         sys.exit("the stand-in was told to break")
     Path(f"{name}.env").write_text(json.dumps(dict(os.environ)))
+    if Path(f"{name}.silent").exists():
+        signal.pause()
     import grpc
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     stopping = threading.Event()
@@ -147,10 +149,10 @@ def checkout(tmp_path: Path, free_offset: Callable[[], int]) -> Iterator[Checkou
 def mesh(
     tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
 ) -> Iterator[Checkout]:
-    """A whole mesh with two workers and two recommenders that is up."""
+    """A whole mesh with two workers and two recommenders that is up, and watched."""
     folder = tmp_path_factory.mktemp("mesh")
     checkout = Checkout(folder, free_offset(), {"RECMESH_LOG_LEVEL": "debug"})
-    code, output = checkout.call("up", "--workers", "2", "--recommenders", "2")
+    code, output = checkout.call("up", "--workers", "2", "--recommenders", "2", "--monitoring=1")
     assert code == 0, output
     yield checkout
     checkout.clean_up()

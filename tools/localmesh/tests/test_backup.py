@@ -19,7 +19,6 @@ from localmesh.databases import PostgresServer
 from localmesh.errors import MeshError
 from localmesh.plan import Plan
 from localmesh.ports import Ports
-from localmesh.provision import SCHEMAS
 from localmesh.servers import Database as MeshDatabase
 from recmesh_jobs.intake import Submission, store
 from recmesh_jobs.job import Job
@@ -30,6 +29,7 @@ from recmesh_jobs.sweep import SweepRepository
 from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
 from recmesh_kit.migrations import is_current, migrate
+from recmesh_kit.provision import SCHEMAS
 
 PACKAGES = {"auth": "recmesh_auth", "catalog": "recmesh_catalog", "recommender": "recmesh_jobs"}
 USER = """

@@ -4,8 +4,8 @@ import aiormq
 import asyncpg
 import pytest
 
-from localmesh import provision
 from localmesh.databases import PostgresServer
+from recmesh_kit import provision
 
 
 async def test_each_role_reaches_its_schema(postgres: PostgresServer, database_name: str) -> None:

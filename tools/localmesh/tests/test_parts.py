@@ -51,6 +51,8 @@ def test_no_port_is_given_twice() -> None:
     given = [
         *(ports.auth, ports.catalog, ports.postgres, ports.rabbitmq_nodes),
         *(ports.rabbitmq_at(index) for index in range(MOST_BROKERS)),
+        *(ports.rabbitmq_metrics_at(index) for index in range(MOST_BROKERS)),
+        ports.prometheus,
         *(ports.auth_metrics, ports.catalog_metrics),
         *(ports.recommender_at(index) for index in range(MOST_RECOMMENDERS)),
         *(ports.recommender_metrics_at(index) for index in range(MOST_RECOMMENDERS)),

@@ -85,3 +85,6 @@ def test_two_starts_at_once_make_one_mesh(checkout: Checkout) -> None:
         outputs = [process.communicate(timeout=400)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert sum("already running" in output for output in outputs) == 1
+    _, output = checkout.call("up", "--monitoring")
+    assert "nothing watches it; for that: " in output
+    assert output.endswith("--monitoring=5\n")

@@ -4,12 +4,16 @@ import json
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiormq
 import asyncpg
 import pytest
+
+from localmesh.prometheus import RULES
 
 if TYPE_CHECKING:
     from tools.localmesh.tests.conftest import Checkout
@@ -28,13 +32,14 @@ def test_status_shows_every_program_healthy(mesh: Checkout) -> None:
     names = [line.split()[0] for line in output.splitlines()[1:]]
     assert names == [
         *("postgres", "rabbitmq", "auth", "catalog", "recommender", "recommender-1"),
-        *("worker-0", "worker-1"),
+        *("worker-0", "worker-1", "prometheus"),
     ]
     metrics = [line.split()[2] for line in output.splitlines()[1:]]
     assert metrics == [
-        *("-", "-"),
+        *("-", f"127.0.0.1:{55692 + mesh.offset}"),
         *(f"127.0.0.1:{port + mesh.offset}" for port in (50071, 50072, 50073, 50074)),
         *(f"127.0.0.1:{port + mesh.offset}" for port in (50080, 50081)),
+        "-",
     ]
 
 
@@ -63,7 +68,7 @@ def test_service_sees_only_what_it_needs(mesh: Checkout) -> None:
     env = env_of(mesh, "catalog")
     assert set(env) - {"LC_CTYPE", "PWD", "SHLVL", "_"} == {
         *("PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "DATABASE_URL", "AMQP_URL"),
-        *("RECMESH_LISTEN", "RECMESH_AUTH_TARGET", "RECMESH_CATALOG_TARGET"),
+        *("RECMESH_LISTEN", "RECMESH_AUTH_TARGET", "RECMESH_CATALOG_TARGET", "RECMESH_SHARE_PORT"),
         *("RECMESH_PORT_OFFSET", "RECMESH_LOG_LEVEL", "RECMESH_METRICS_LISTEN"),
     }
 
@@ -141,8 +146,31 @@ def test_servers_listen_on_loopback_only(mesh: Checkout) -> None:
     with socket.socket() as outside:
         # Any address of this machine but the loopback one.
         outside.bind(("127.0.0.2", 0))
-        for port in (55432, 55672, 55673):
+        for port in (55432, 55672, 55673, 55690, 55692):
             assert outside.connect_ex(("127.0.0.2", port + mesh.offset)) != 0
+
+
+def test_prometheus_looks_at_every_program_by_the_shipped_rules(mesh: Checkout) -> None:
+    def told(what: str) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{55690 + mesh.offset}/api/v1/{what}"
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)["data"]
+        return found
+
+    def targets() -> set[tuple[str, str]]:
+        labels = [target["labels"] for target in told("targets")["activeTargets"]]
+        return {(found["job"], found["instance"]) for found in labels}
+
+    # It is ready before it has read its own list.
+    mesh.until(targets)
+    assert targets() == {
+        *(("auth", "auth"), ("catalog", "catalog")),
+        *(("rabbitmq", "rabbitmq"), ("rabbitmq-queues", "rabbitmq")),
+        *(("recommender", "recommender"), ("recommender", "recommender-1")),
+        *(("worker", "worker-0"), ("worker", "worker-1")),
+    }
+    files = {Path(group["file"]).name for group in told("rules")["groups"]}
+    assert files == {path.name for path in RULES.glob("*.yaml")}
 
 
 def test_child_that_dies_is_started_again(mesh: Checkout) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
 from prometheus_client import (
@@ -12,7 +16,7 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    make_wsgi_app,
 )
 
 from recmesh_kit.telemetry.errors import MetricsUnavailable
@@ -21,12 +25,15 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def exposed(registry: CollectorRegistry, listen: str) -> AsyncIterator[str]:
+async def exposed(
+    registry: CollectorRegistry, listen: str, *, share_port: bool = False
+) -> AsyncIterator[str]:
     """Serves the metrics of a registry, and those of the process, as long as the block lasts.
 
     Args:
         registry: What is served, under any path.
         listen: `host:port`; an IPv6 host in brackets; port 0 for one that is free.
+        share_port: Whether another process may listen there, too. Either then answers.
 
     Yields:
         The address, with the port that it has.
@@ -38,9 +45,12 @@ async def exposed(registry: CollectorRegistry, listen: str) -> AsyncIterator[str
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        server = _Server(host.strip("[]"), int(port), share_port)
     except OSError as error:
         raise MetricsUnavailable(listen, error.strerror or str(error)) from error
+    server.set_app(make_wsgi_app(registry))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     address = f"{host}:{server.server_port}"
     log.info("metrics", address=address)
     try:
@@ -50,3 +60,18 @@ async def exposed(registry: CollectorRegistry, listen: str) -> AsyncIterator[str
         await asyncio.to_thread(server.shutdown)
         server.server_close()
         await asyncio.to_thread(thread.join)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, share_port: bool) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family, _, _, _, (first, *_) = found[0]
+        self.allow_reuse_port = share_port
+        super().__init__((str(first), port), _Handler)
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Scrapes are not logged."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
-from asyncpg.connection import LoggedQuery
+import asyncpg
 from opentelemetry.trace import Span, Tracer
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -17,7 +17,6 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from recmesh_kit.telemetry.tracing import Attributes, fail, recorded, under_current
 
 _SPAN = "_recmesh_span"
-_LOGGED = "recmesh_logged"
 # Not what locks rows, nor what an insert does instead.
 _WRITES = re.compile(
     r"(?<!\bFOR )(?<!\bKEY )(?<!\bDO )\b(INSERT INTO|UPDATE|DELETE FROM)\s+([a-z_][\w.]*)",
@@ -28,27 +27,66 @@ _READS = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_][\w.]*)\b(?!\s*\()", re.IGNORECAS
 _FIRST = re.compile(r"\w+")
 
 
+class TracedConnection(asyncpg.Connection):  # type: ignore[misc] # it has no types
+    """The driver's connection, with a span for each statement while it has a tracer. (The driver's own query loggers
+    hear of a statement when the event loop comes to them: it would seem to have run after what came after it.)
+    """
+
+    __slots__ = ("tracer",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tracer: Tracer | None = None
+
+    def execute(self, query: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As of the driver."""
+        return self._traced(super().execute, query, *args, **kwargs)
+
+    def executemany(self, command: str, args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As of the driver."""
+        return self._traced(super().executemany, command, args, **kwargs)
+
+    def fetch(self, query: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As of the driver."""
+        return self._traced(super().fetch, query, *args, **kwargs)
+
+    def fetchval(self, query: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As of the driver."""
+        return self._traced(super().fetchval, query, *args, **kwargs)
+
+    def fetchrow(self, query: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As of the driver."""
+        return self._traced(super().fetchrow, query, *args, **kwargs)
+
+    def _traced(
+        self, run: Callable[..., Awaitable[Any]], query: str, *args: Any, **kwargs: Any
+    ) -> Awaitable[Any]:
+        if self.tracer is None or (span := _begin(self.tracer, query)) is None:
+            return run(query, *args, **kwargs)
+        return _within(span, run(query, *args, **kwargs))
+
+
+async def _within(span: Span, statement: Awaitable[Any]) -> Any:
+    try:
+        return await statement
+    except BaseException as error:
+        fail(span, error)
+        raise
+    finally:
+        span.end()
+
+
 def trace_statements(engine: Engine, tracer: Tracer) -> None:
-    """Has the statements of an engine recorded: SQLAlchemy's own, and those that are given to its driver."""
+    """Has the statements of an engine recorded: SQLAlchemy's own, and those that are given to its driver, where its
+    connections are of the kind above."""
 
     def lent(connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: object) -> None:
-        # Not on all connections: the driver makes a record of each statement then, whether or not it is wanted.
-        if recorded() and entry.driver_connection is not None:
-            entry.driver_connection.add_query_logger(ran)
-            entry.info[_LOGGED] = True
+        if recorded() and isinstance(entry.driver_connection, TracedConnection):
+            entry.driver_connection.tracer = tracer
 
     def returned(connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-        if entry.info.pop(_LOGGED, False) and entry.driver_connection is not None:
-            entry.driver_connection.remove_query_logger(ran)
-
-    def ran(query: LoggedQuery) -> None:
-        # Called once it has ended, in the context of whoever waited for it.
-        nanoseconds = 1_000_000_000
-        end = time.time_ns()
-        span = _begin(tracer, query.query, start=end - int(query.elapsed * nanoseconds))
-        if span is not None:
-            fail(span, query.exception)
-            span.end(end)
+        if isinstance(entry.driver_connection, TracedConnection):
+            entry.driver_connection.tracer = None
 
     def before(
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
@@ -91,11 +129,11 @@ def described(statement: str) -> Attributes:
     return attributes
 
 
-def _begin(tracer: Tracer, statement: str, start: int | None = None) -> Span | None:
+def _begin(tracer: Tracer, statement: str) -> Span | None:
     if not recorded():
         return None
     attributes = described(statement)
-    return under_current(tracer, str(attributes["db.query.summary"]), attributes, start)
+    return under_current(tracer, str(attributes["db.query.summary"]), attributes)
 
 
 def _end(context: Any, error: BaseException | None) -> None:

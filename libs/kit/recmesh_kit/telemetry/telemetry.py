@@ -75,7 +75,9 @@ async def telemetry_of(settings: ServiceSettings, name: str) -> AsyncIterator[Te
         instruments = Instruments()
         if settings.metrics_listen != METRICS_OFF:
             registry = CollectorRegistry(auto_describe=True)
-            await stack.enter_async_context(exposed(registry, settings.metrics_listen))
+            await stack.enter_async_context(
+                exposed(registry, settings.metrics_listen, share_port=settings.share_port)
+            )
             instruments = Instruments(registry)
             background = await stack.enter_async_context(Background(limit=1))
             background.spawn("loop lag", lag.watch(instruments))

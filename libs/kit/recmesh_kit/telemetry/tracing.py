@@ -9,6 +9,7 @@ from contextvars import Token
 from types import TracebackType
 
 import structlog
+from grpc.aio import AioRpcError
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -101,7 +102,7 @@ class Tracing:
         Args:
             name: Of few different ones.
             parents: Where those for whom it is done are; looked at only where traces are recorded.
-            kind: PRODUCER for what is published, CONSUMER for what is done with a message.
+            kind: PRODUCER for what is published, CONSUMER for what is done with a message, CLIENT for a call.
             attributes: No secrets, and nothing that people have written.
 
         Returns:
@@ -191,28 +192,26 @@ def recorded() -> bool:
     return here is not None and here.sampled
 
 
-def under_current(
-    tracer: Tracer, name: str, attributes: Attributes, start: int | None = None
-) -> Span:
+def under_current(tracer: Tracer, name: str, attributes: Attributes) -> Span:
     """A client's span under the place of what is done now, which is `recorded`. Whoever asks ends it.
 
     Args:
         tracer: Makes it.
         name: Of few different ones.
         attributes: As for `Tracing.span`.
-        start: When it began, in nanoseconds since 1970; None for now.
     """
     here = places.current_place()
     assert here is not None
-    return tracer.start_span(
-        name, _under(here), kind=SpanKind.CLIENT, attributes=attributes, start_time=start
-    )
+    return tracer.start_span(name, _under(here), kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def fail(span: Span, error: BaseException | None) -> None:
     """Notes what a span ended with. Only the kind: an error's text may hold what a person wrote."""
     if error is not None:
-        kind = getattr(error, "sqlstate", None) or type(error).__qualname__
+        if isinstance(error, AioRpcError):
+            kind = error.code().name
+        else:
+            kind = getattr(error, "sqlstate", None) or type(error).__qualname__
         span.set_attribute("error.type", kind)
         span.set_status(Status(StatusCode.ERROR))
 

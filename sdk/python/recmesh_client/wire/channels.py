@@ -14,8 +14,11 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # By default it grows to two minutes: a service that came back would be away for that much longer.
+    # By default a second, growing to two minutes: a service that came back would be away for that much longer.
+    ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # By default half a minute: when all replicas are replaced within that, nobody would know where they are.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # What the service may send is limited by the service.
     ("grpc.max_receive_message_length", -1),
     ("grpc.primary_user_agent", "recmesh-client-python"),

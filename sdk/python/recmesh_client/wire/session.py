@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recmesh.auth.v1 import auth_service_pb2 as pb
 from recmesh_client.credentials import ApiKey, Credentials, Password, Token
-from recmesh_client.errors import RecmeshError, Unauthenticated
+from recmesh_client.errors import RecmeshError, Unauthenticated, Unavailable
 from recmesh_client.wire.caller import Caller, Metadata
 from recmesh_client.wire.retry import Deadline
 
@@ -131,6 +131,11 @@ class Session:
             except Unauthenticated:
                 self._refresh = ""
                 if not isinstance(self._credentials, Password):
+                    raise
+            except Unavailable:
+                # Nobody knows whether that used the token up, so it is not tried again at once. Whoever needs another
+                # access token now signs in anew, which may be repeated.
+                if not isinstance(self._credentials, Password) or monotonic() < self._expires_at:
                     raise
         match self._credentials:
             case Password(email, password):

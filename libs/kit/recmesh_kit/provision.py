@@ -1,14 +1,20 @@
 """Roles, schemas and databases: each service sees its own schema and nothing else.
 
-Everything here may be run again and again; the passwords given are the ones that hold after it.
+`python -m recmesh_kit.provision` makes them in a server that is there. Everything here may be run again and again; the
+passwords given are the ones that hold after it.
 """
 
+from __future__ import annotations
+
+import asyncio
+import sys
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+from pydantic import Field, SecretStr
 
-from localmesh.vault import Vault
+from recmesh_kit.settings import EnvironmentSettings, load
 
 SCHEMAS = {
     "recmesh_auth": "auth",
@@ -20,13 +26,22 @@ GUESTS = {"recmesh_worker": "recmesh_recommender"}
 """Role without a schema -> the role whose tables it works with."""
 ROLES = (*SCHEMAS, *GUESTS)
 _CONNECT_SECONDS = 30.0
+_SET_SINCE = 16
 _LOCK_KEY = 0x7265636D657368
 """Held by whoever provisions: concurrent ALTERs of one role fail in PostgreSQL."""
 
 
-def role_passwords(vault: Vault) -> dict[str, str]:
-    """Role -> password."""
-    return {role: vault.password(role) for role in ROLES}
+class ProvisionSettings(EnvironmentSettings):
+    """What `python -m recmesh_kit.provision` reads."""
+
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL",
+        description="`postgresql://admin:password@host:port/database`: of somebody who may create roles, in the "
+        "database, which is there, that the services are to use.",
+    )
+    role_passwords: dict[str, SecretStr] = Field(
+        description=f'The password of each role, a JSON object: {{"{ROLES[0]}": "…", …}}.'
+    )
 
 
 def with_database(url: str, database: str) -> str:
@@ -122,8 +137,11 @@ async def _connect_rights(connection: asyncpg.Connection) -> str:
 
 
 async def _become_member(connection: asyncpg.Connection, role: str) -> None:
-    """Only a member of a role may give it a schema, unless the admin is a superuser."""
-    if not await connection.fetchval("SELECT pg_has_role($1, 'SET')", role):
+    """Only a member of a role may give it a schema, unless the admin is a superuser. (Before 16 every member could be
+    the role; there was no SET.)
+    """
+    how = "SET" if connection.get_server_version().major >= _SET_SINCE else "MEMBER"
+    if not await connection.fetchval("SELECT pg_has_role($1, $2)", role, how):
         await connection.execute(f"GRANT {role} TO CURRENT_USER")
 
 
@@ -141,3 +159,27 @@ def _guest_rights(guest: str, owner: str) -> str:
         {later} USAGE ON SEQUENCES TO {guest};
         {later} EXECUTE ON FUNCTIONS TO {guest};
     """
+
+
+async def provision(settings: ProvisionSettings) -> None:
+    """Makes what is missing. Raises ValueError unless there is a password for each role and for no other."""
+    passwords = {role: value.get_secret_value() for role, value in settings.role_passwords.items()}
+    if sorted(passwords) != sorted(ROLES):
+        raise ValueError(f"RECMESH_ROLE_PASSWORDS has to name just these: {', '.join(ROLES)}")
+    url = settings.database_url.get_secret_value()
+    await provision_roles(url, passwords)
+    await provision_database(url)
+
+
+def main() -> None:
+    """Provisions the database of the settings; exits with 1 and a line on stderr when it cannot."""
+    settings = load(ProvisionSettings)
+    try:
+        asyncio.run(provision(settings))
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sys.exit(f"provision: {error or type(error).__name__}")
+    sys.stdout.write(f"provisioned: {', '.join(ROLES)}\n")
+
+
+if __name__ == "__main__":
+    main()

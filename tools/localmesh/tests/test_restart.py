@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from localmesh.errors import MeshError
+from localmesh.listening import listens
+from localmesh.paths import Paths
+from localmesh.restarting import ask, chosen
+from localmesh.state import MemberState, MeshState
+
+if TYPE_CHECKING:
+    from tools.localmesh.tests.conftest import Checkout
+
+NAMES = ("postgres", "auth", "recommender", "recommender-1", "worker-0", "worker-1")
+
+
+@pytest.fixture
+def replicas(checkout: Checkout) -> Checkout:
+    code, output = checkout.call("up", "--workers", "2", "--recommenders", "2")
+    assert code == 0, output
+    return checkout
+
+
+def pids(checkout: Checkout) -> dict[str, int]:
+    return {member["name"]: member["pid"] for member in checkout.state()["members"]}
+
+
+def test_each_program_is_replaced_and_what_does_not_come_up_stays(replicas: Checkout) -> None:
+    before = pids(replicas)
+    code, output = replicas.call("restart")
+    assert code == 0, output
+    order = [line.split()[1] for line in output.splitlines() if line.startswith("restarted")]
+    assert order == [*reversed(before)]
+    after = pids(replicas)
+    assert after.keys() == before.keys()
+    assert not [name for name in before if before[name] == after[name]]
+    assert {member["restarts"] for member in replicas.state()["members"]} == {0}
+
+    (replicas.root / "recommender.breaks").touch()
+    code, output = replicas.call("restart", "worker-1", "recommender", "auth")
+    assert code == 1
+    assert "recommender-1 ended with 1" in output
+    assert "the stand-in was told to break" in output
+    broken = pids(replicas)
+    assert {name for name in after if after[name] != broken[name]} == {"worker-1"}
+    assert replicas.call("status")[0] == 0
+
+    # The next one is not held up by it.
+    (replicas.root / "recommender.breaks").unlink()
+    assert replicas.call("restart", "recommender-1")[0] == 0
+    assert pids(replicas)["recommender-1"] != broken["recommender-1"]
+
+
+def test_a_mesh_that_stops_ends_both_processes(replicas: Checkout) -> None:
+    # The new one never listens, so that the old one is there as well.
+    (replicas.root / "worker.silent").touch()
+    with replicas.spawn("restart", "worker-0") as restarting:
+        replicas.until(lambda: replicas.member("worker-0")["state"] == "replacing")
+        replicas.until(lambda: len(workers(replicas)) > 2)
+        code, output = replicas.call("down")
+        assert code == 0, output
+        said, _ = restarting.communicate(timeout=60)
+    assert restarting.returncode == 1
+    assert "the mesh stopped meanwhile" in said
+    replicas.ended()
+
+
+def workers(checkout: Checkout) -> list[str]:
+    return [line for line in checkout.processes() if line.endswith("-m recmesh_worker")]
+
+
+def test_without_a_mesh_there_is_nothing_to_restart(checkout: Checkout) -> None:
+    code, output = checkout.call("restart")
+    assert code == 1
+    assert "the mesh is not running" in output
+
+
+def mesh() -> MeshState:
+    members = [MemberState(name, "", "healthy", 0, 1, 1) for name in NAMES]
+    return MeshState(1, "ready", members=members)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ((), [*reversed(NAMES)]),
+        (("auth", "worker"), ["worker-1", "worker-0", "auth"]),
+        (("recommender",), ["recommender-1", "recommender"]),
+        (("worker-0",), ["worker-0"]),
+    ],
+)
+def test_what_needs_others_goes_first(wanted: tuple[str, ...], found: list[str]) -> None:
+    assert chosen(mesh(), wanted) == found
+
+
+def test_what_does_not_run_is_told() -> None:
+    with pytest.raises(MeshError, match="there is no catalog: postgres, auth, "):
+        chosen(mesh(), ["auth", "catalog"])
+
+
+def test_one_restart_at_a_time(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    ask(paths, ["auth"])
+    with pytest.raises(MeshError, match="another restart"):
+        ask(paths, ["auth"])
+    assert [path.name for path in tmp_path.iterdir()] == ["restart.json"]
+
+
+def test_who_listens_is_known_by_its_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listens(os.getpid(), port)
+        assert not listens(os.getpid(), port + 1)
+        assert not listens(os.getppid(), port)
+    assert not listens(os.getpid(), port)
+    assert not listens(2**22 + 1, port)
