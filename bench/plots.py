@@ -20,7 +20,7 @@ from bench.harness.results import Record, default_file, latest
 from localmesh.paths import checkout
 
 Systems = Mapping[str, Mapping[str, Figures]]
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "recmesh",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -52,7 +52,7 @@ def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
     """Draws what there are results of, and returns the files."""
     drawn = []
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, record in records.items():
             for kind, (paint, height) in _KINDS.items():
                 if "levels" not in record:
