@@ -177,7 +177,7 @@ def main() -> None:
     try:
         asyncio.run(provision(settings))
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        sys.exit(f"provision: {error or type(error).__name__}")
+        sys.exit(f"provision: {str(error) or type(error).__name__}")
     sys.stdout.write(f"provisioned: {', '.join(ROLES)}\n")
 
 
