@@ -7,15 +7,15 @@ BIN := $(VENV)/bin
 PEERS := .local/peers
 # The benchmarks start processes beside their channels; gRPC would say so at each.
 QUIET_FORKS := GRPC_ENABLE_FORK_SUPPORT=0
-PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh
+PACKAGES := libs/stubs libs/kit libs/jobs services/auth services/catalog services/recommender services/worker sdk/python tools/localmesh tools/manifests
 APPS := apps/cli
-OWN := libs/kit libs/jobs services sdk apps tools demo bench chaos tests conftest.py
-TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p recmesh_cli -p localmesh
+OWN := libs/kit libs/jobs services sdk apps tools deploy demo bench chaos tests conftest.py
+TYPED := -p recmesh_kit -p recmesh_jobs -p recmesh_auth -p recmesh_catalog -p recmesh_recommender -p recmesh_worker -p recmesh_client -p recmesh_cli -p localmesh -p manifests
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 # torch first and alone: pip then takes a CPU build where one is offered, and nothing later asks for another.
 $(VENV)/.installed: Makefile constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES) $(APPS))
@@ -42,8 +42,12 @@ check: venv ## Lint, types, walls, contract and generated code.
 servers: venv
 	@$(BIN)/python -m localmesh install
 
+.PHONY: tools
+tools: venv
+	@$(BIN)/python -m localmesh fetch prometheus promtool kustomize
+
 .PHONY: test
-test: servers ## Run all the tests, against a PostgreSQL and a RabbitMQ that it starts itself.
+test: servers tools ## Run all the tests, against a PostgreSQL and a RabbitMQ that it starts itself.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: test-sdk
@@ -62,9 +66,62 @@ up: servers ## Start the mesh and leave it running.
 down: venv ## Stop the mesh.
 	@$(BIN)/python -m localmesh down
 
+.PHONY: restart
+restart: venv ## Replace every process of the mesh, one after the other (ARGS="worker catalog" for some).
+	@$(BIN)/python -m localmesh restart $(ARGS)
+
 .PHONY: status
 status: venv ## Say what of the mesh runs, and where.
 	@$(BIN)/python -m localmesh status
+
+.PHONY: k8s-render
+k8s-render: venv ## Render every overlay and combination of components, and check what comes out.
+	@$(BIN)/python -m manifests render
+
+# By the standard library alone: who asks what has changed need not install everything first.
+.PHONY: changed
+changed: ## List the services whose image BASE..HEAD touches (BASE=origin/main).
+	@PYTHONPATH=tools/manifests $(PYTHON) -m manifests.changed $(or $(BASE),$(error BASE=… is missing))
+
+.PHONY: images
+images: ## Build the images (SERVICES="auth worker"; RECMESH_IMAGES, RECMESH_TAG).
+	@deploy/docker/build.sh $(SERVICES)
+
+.PHONY: try-images
+try-images: ## Try built images (SERVICES="auth worker"): read-only, no rights, any user, size.
+	@deploy/docker/try.sh $(SERVICES)
+
+.PHONY: push
+push: ## Push the images of SERVICES="…" to where RECMESH_IMAGES says (RECMESH_TAG).
+	@for service in $(or $(SERVICES),$(error SERVICES=… is missing)); do docker push "$(or $(RECMESH_IMAGES),$(error RECMESH_IMAGES=… is missing))/$$service:$(or $(RECMESH_TAG),$(error RECMESH_TAG=… is missing))" || exit 1; done
+
+.PHONY: deploy
+deploy: ## Put OVERLAY (dev) into the cluster of kubectl's context, with RECMESH_TAG of SERVICES="…" (RECMESH_IMAGES, DRY_RUN=1).
+	@PYTHONPATH=tools/manifests $(PYTHON) -m manifests.deploy --overlay $(or $(OVERLAY),dev) --tag "$(RECMESH_TAG)" --images "$(RECMESH_IMAGES)" $(if $(DRY_RUN),--dry-run) $(SERVICES)
+
+.PHONY: hpa-sim
+hpa-sim: venv ## Play load curves to the worker's autoscaler as it is shipped, and to other numbers.
+	@$(BIN)/python -m bench.hpa_sim $(ARGS)
+
+.PHONY: compose-secrets
+compose-secrets: venv ## Make the secrets of docker-compose.yml that are missing.
+	@$(BIN)/python -m localmesh secrets deploy/docker/secrets
+
+.PHONY: compose-up
+compose-up: images compose-secrets ## Start the mesh in containers and leave it running (RECMESH_WORKERS=2; ARGS="--profile monitoring").
+	@docker compose $(ARGS) up --detach --wait
+
+.PHONY: compose-down
+compose-down: ## Stop the mesh in containers; its data stay.
+	@docker compose --profile monitoring down
+
+.PHONY: compose-demo
+compose-demo: venv ## From nothing to recommendations on the screen, in containers; leaves nothing running.
+	@deploy/docker/demo.sh $(BIN)/python
+
+.PHONY: k8s-secrets
+k8s-secrets: venv ## Make the secrets of deploy/k8s that are missing, of OVERLAY (dev).
+	@$(BIN)/python -m localmesh secrets $(ARGS) deploy/k8s/overlays/$(or $(OVERLAY),dev)/secrets
 
 .PHONY: backup
 backup: venv ## Write all tables, and the keys, to FILE.
@@ -134,3 +191,7 @@ bench-start: servers ## Measure a worker's start with 10,000 items.
 .PHONY: plots
 plots: venv ## Draw the latest results of the benchmarks into docs/plots.
 	@$(BIN)/python -m bench.plots $(ARGS)
+
+.PHONY: trace-picture
+trace-picture: servers ## Draw the trace of one Recommend into docs/plots.
+	@$(QUIET_FORKS) $(BIN)/python -m bench.trace_picture $(ARGS)

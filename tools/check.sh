@@ -13,7 +13,7 @@ say 'ruff'
 say 'mypy --strict'
 # shellcheck disable=SC2086
 "$bin/mypy" $2
-"$bin/mypy" demo bench chaos tests conftest.py libs/*/tests services/*/tests sdk/*/tests apps/*/tests tools/*/tests
+"$bin/mypy" demo bench chaos tests conftest.py deploy/docker/*.py libs/*/tests services/*/tests sdk/*/tests apps/*/tests tools/*/tests
 say 'import contracts'
 "$bin/lint-imports" --no-logo 2>/dev/null || "$bin/lint-imports"
 say 'contract: lint and breaking changes'
@@ -26,4 +26,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 tools/gen.sh "$fresh"
 diff -r -x __pycache__ "$fresh/recmesh" libs/stubs/recmesh || { echo 'libs/stubs is not what protos/ says: run make gen and commit it'; exit 1; }
+say 'manifests, workflows, compose file'
+"$bin/python" -m manifests render
+"$bin/python" -m manifests files
 echo 'make check: all good'
