@@ -21,7 +21,7 @@ async def serving(target: str, subject: str = "") -> bool:
     try:
         # Cheaper than a channel, for a server that does not listen yet.
         async with asyncio.timeout(_ASK_SECONDS):
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             writer.close()
             await writer.wait_closed()
     except OSError:

@@ -153,15 +153,18 @@ class BrokerSettings(EnvironmentSettings):
 def load(cls: type[S]) -> S:
     """Reads the settings; says on stderr what is missing or wrong, a line each, and exits with 2."""
     secrets = os.environ.get(SECRETS_DIR) or None
-    if secrets and not Path(secrets).is_dir():
-        sys.stderr.write(f"settings: {SECRETS_DIR}: there is no folder {secrets}\n")
-        sys.exit(_EXIT_STATUS)
     try:
-        return cls(_secrets_dir=secrets)
+        if not secrets or Path(secrets).is_dir():
+            return cls(_secrets_dir=secrets)
+        lines = [f"{SECRETS_DIR}: there is no folder {secrets}"]
     except ValidationError as error:
         lines = [_line(cls, problem["loc"], problem["msg"]) for problem in error.errors()]
     except SettingsError as error:
-        lines = [str(error)]
+        # A file's content is in no error of the system's.
+        cause = error.__cause__
+        lines = [f"{error}: {cause}" if isinstance(cause, OSError) else str(error)]
+    except OSError as error:
+        lines = [f"{SECRETS_DIR}: {error}"]
     for line in lines:
         sys.stderr.write(f"settings: {line}\n")
     sys.exit(_EXIT_STATUS)

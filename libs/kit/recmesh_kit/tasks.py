@@ -99,6 +99,8 @@ def end_if_cancelled() -> None:
     """Ends the task if it is being cancelled. To be called where work that may have hidden this comes back: what it
     does at its end, to give up a connection that hangs, say, may fail, and it then says that something is away.
 
+    Not around an `asyncio.TaskGroup`: before Python 3.13 the task still counts as being cancelled after one has failed.
+
     Raises:
         CancelledError: It is.
     """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -135,6 +136,19 @@ async def test_a_port_may_be_shared() -> None:
         with pytest.raises(MetricsUnavailable):
             async with exposed(CollectorRegistry(), address):
                 pass
+
+
+async def test_who_connects_and_asks_nothing_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("recmesh_kit.telemetry.exposition._Handler.timeout", 0.05)
+    async with exposed(CollectorRegistry(), ANY) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), 60) as silent:
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+        assert await asyncio.to_thread(scrape, address)
+    # Logs are lines of JSON.
+    assert "Traceback" not in capsys.readouterr().err
 
 
 async def test_by_default_nothing_listens_and_nothing_is_exported() -> None:

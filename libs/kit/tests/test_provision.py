@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from localmesh.databases import PostgresServer
-from recmesh_kit.provision import role_urls
+from recmesh_kit.provision import ProvisionSettings, main, role_urls
 
 
 @pytest.fixture
@@ -57,6 +57,20 @@ async def test_passwords_of_just_these_roles(empty: str, tmp_path: Path, names: 
     assert done.returncode == 1
     assert done.stderr.startswith("provision: RECMESH_ROLE_PASSWORDS has to name just these: ")
     assert "secret" not in done.stderr + done.stdout
+
+
+def test_an_error_without_a_text_is_told_by_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_: ProvisionSettings) -> None:
+        raise TimeoutError
+
+    (tmp_path / "DATABASE_URL").write_text("postgresql://x@y/z")
+    (tmp_path / "RECMESH_ROLE_PASSWORDS").write_text("{}")
+    monkeypatch.setenv("RECMESH_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setattr("recmesh_kit.provision.provision", slow)
+    with pytest.raises(SystemExit, match="provision: TimeoutError"):
+        main()
 
 
 async def test_a_server_that_is_away_is_said_in_a_line(

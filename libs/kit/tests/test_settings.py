@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -118,3 +119,18 @@ def test_a_folder_of_secrets_that_is_not_there(
         load(Example)
     assert left.value.code == 2
     assert "RECMESH_SECRETS_DIR: there is no folder" in capsys.readouterr().err
+
+
+def test_a_file_of_secrets_that_may_not_be_read(
+    secrets: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(file: Path, *_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    with environment.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(SystemExit) as left:
+            load(Example)
+    assert left.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"Permission denied: '{secrets}/" in line

@@ -14,7 +14,8 @@ from localmesh import launch
 from localmesh.errors import MeshError
 
 POLL_SECONDS = 0.05
-_FOREGROUND_STOP_SECONDS = 15.0
+STOP_SECONDS = 15.0
+"""What a program may take to stop, beside what it is asked to wait for."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Spec:
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
     """What the kernel sends it when this process dies without a word."""
-    stop_limit: float = 15.0
+    stop_limit: float = STOP_SECONDS
     """Seconds from `stop_signal` to SIGKILL."""
     stop_again: float | None = None
     """Seconds after which `stop_signal` is sent again, to a program that may miss it."""
@@ -170,7 +171,7 @@ async def run_in_foreground(argv: Sequence[str], env: Mapping[str, str]) -> int:
     finally:
         process.terminate()
         try:
-            code = process.wait(_FOREGROUND_STOP_SECONDS)
+            code = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()

@@ -27,7 +27,6 @@ from recmesh_kit import probe
 
 NOT_RUNNING = 3
 _SERVERS = ("postgres", "rabbitmq", "prometheus")
-_DOWN_SECONDS = 180.0
 
 
 def run(plan: Plan) -> int:
@@ -95,11 +94,11 @@ def down(plan: Plan) -> int:
     state = _await_state(plan)
     since = born(state.pid)
     os.kill(state.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _DOWN_SECONDS
+    deadline = time.monotonic() + state.stop_limit
     while since is not None and born(state.pid) == since:
         if time.monotonic() > deadline:
             msg = (
-                f"the supervisor (process {state.pid}) did not stop in {_DOWN_SECONDS:.0f} s; "
+                f"the supervisor (process {state.pid}) did not stop in {state.stop_limit:.0f} s; "
                 f"`kill -9 {state.pid}` ends it and everything that it runs"
             )
             raise MeshError(msg)

@@ -65,7 +65,10 @@ def _fetch(package: str, tools: Path) -> None:
             raise _missing(package)
         [archive] = here.glob(f"{package}_*.deb")
         unpacked = here / "unpacked"
-        _run(("dpkg-deb", "-x", str(archive), str(unpacked)), here)
+        done = _run(("dpkg-deb", "-x", str(archive), str(unpacked)), here)
+        if done.returncode:
+            msg = f"{archive.name} cannot be unpacked: {done.stderr.strip()}"
+            raise MeshError(msg)
         _, version, _ = archive.name.split("_")
         (unpacked / _VERSION).write_text(version)
         try:
@@ -128,9 +131,12 @@ class _Apt:
 
 
 def _run(command: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - a list, no shell
-        command, cwd=folder, capture_output=True, text=True, timeout=_APT_SECONDS, check=False
-    )
+    try:
+        return subprocess.run(  # noqa: S603 - a list, no shell
+            command, cwd=folder, capture_output=True, text=True, timeout=_APT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
 def _missing(package: str) -> MeshError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from localmesh.ports import Ports, address
 from localmesh.vault import Vault
+from recmesh_kit.settings import ServiceSettings
 
 ADMIN_EMAIL = "admin@recmesh.local"
 KEY_HOLDERS = ("recommender", "worker")
@@ -101,6 +102,16 @@ def inherited(person: Mapping[str, str]) -> dict[str, str]:
         for name, value in person.items()
         if name in _INHERITED or name.startswith("RECMESH_")
     }
+
+
+def drain_seconds(person: Mapping[str, str]) -> float:
+    """How long each program may take, when it is told to stop, to end what it has in hand."""
+    try:
+        return float(person["RECMESH_DRAIN_SECONDS"])
+    except (KeyError, ValueError):
+        # What is none keeps the programs from starting, and they say so.
+        default: float = ServiceSettings.model_fields["drain_seconds"].default
+        return default
 
 
 def admin_account(vault: Vault) -> dict[str, str]:

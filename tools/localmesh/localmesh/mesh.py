@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 from localmesh import prometheus
-from localmesh.children import POLL_SECONDS, Child, Spec
+from localmesh.children import POLL_SECONDS, STOP_SECONDS, Child, Spec
 from localmesh.debian import program
-from localmesh.environment import METRICS, METRICS_OFF, Environment
+from localmesh.environment import METRICS, METRICS_OFF, Environment, drain_seconds
 from localmesh.errors import MeshError
 from localmesh.listening import listens
 from localmesh.plan import Plan
@@ -26,6 +26,9 @@ _SERVICE_SECONDS = 60.0
 _WORKER_SECONDS = 180.0
 """A worker loads the encoder before it is ready."""
 _MIGRATION_SECONDS = 120.0
+_SERVERS_STOP_SECONDS = 120.0
+_STAGES_OF_SERVICES = 5
+"""Auth, the catalog, recommenders, workers; and one that is being replaced."""
 
 
 class Mesh:
@@ -95,7 +98,10 @@ class Mesh:
     def state(self, pid: int, phase: str, error: str = "") -> MeshState:
         """What runs at the moment, said by the supervisor with this `pid`."""
         members = [_member_state(member) for member in self._supervisor.members]
-        return MeshState(pid, phase, error, self._plan.ports.offset, members)
+        return MeshState(
+            *(pid, phase, error, self._plan.ports.offset, members),
+            stop_limit=_SERVERS_STOP_SECONDS + _STAGES_OF_SERVICES * self._service_stop_limit,
+        )
 
     def _turn_logs(self) -> None:
         """Each start has logs of its own; those of the last one are kept beside them."""
@@ -135,9 +141,14 @@ class Mesh:
             env=env,
             log=self._plan.paths.logs / f"{name}.log",
             address=env["RECMESH_LISTEN"],
+            stop_limit=self._service_stop_limit,
             metrics="" if env[METRICS] == METRICS_OFF else env[METRICS],
             cwd=self._plan.root,
         )
+
+    @property
+    def _service_stop_limit(self) -> float:
+        return drain_seconds(self._plan.person) + STOP_SECONDS
 
     @property
     def _services(self) -> tuple[Spec, ...]:

@@ -33,7 +33,7 @@ class Paths:
 
     @property
     def restart(self) -> Path:
-        """What is to be restarted, while nobody has taken note of it."""
+        """What is to be restarted, until it is."""
         return self.local / "restart.json"
 
     @property

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from localmesh.children import POLL_SECONDS
@@ -35,26 +36,28 @@ class Restarts:
         paths.restart.unlink(missing_ok=True)
 
     async def serve(self, mesh: Mesh) -> None:
-        """Does what is asked for, one after the other."""
+        """Does what is asked for. Nothing else can be asked for meanwhile."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._paths.restart.exists():
+            # There is none, or whoever asked has given up just now; or the disk is full.
+            with suppress(OSError):
                 request = json.loads(self._paths.restart.read_text())
-                self._tell(Restart(request["id"]))
-                self._paths.restart.unlink()
-                await self._do(mesh, request["names"])
+                await self._do(mesh, Restart(request["id"]), request["names"])
 
-    async def _do(self, mesh: Mesh, names: Sequence[str]) -> None:
+    async def _do(self, mesh: Mesh, restart: Restart, names: Sequence[str]) -> None:
         error = ""
         try:
+            self._tell(restart)
             for name in names:
                 await mesh.restart(name)
-                assert self.last is not None
-                self._tell(replace(self.last, done=[*self.last.done, name]))
-        except (MeshError, OSError) as failure:
-            error = str(failure)
-        assert self.last is not None
-        self._tell(replace(self.last, over=True, error=error))
+                restart = replace(restart, done=[*restart.done, name])
+                self._tell(restart)
+        except Exception as failure:
+            # Whatever it is: whoever asked waits for it.
+            error = str(failure) or repr(failure)
+        finally:
+            self._paths.restart.unlink(missing_ok=True)
+        self._tell(replace(restart, over=True, error=error))
 
     def _tell(self, restart: Restart) -> None:
         self.last = restart
@@ -82,8 +85,8 @@ def chosen(state: MeshState, wanted: Sequence[str]) -> list[str]:
 
 
 def ask(paths: Paths, names: Sequence[str]) -> str:
-    """Asks the supervisor to restart these, in this order, and returns the request's id. Raises MeshError when somebody
-    else has just asked.
+    """Asks the supervisor to restart these, in this order, and returns the request's id. Raises MeshError while what
+    somebody else has asked for is not over.
     """
     request = str(uuid.uuid4())
     new = paths.restart.with_suffix(f".{request}")
@@ -91,7 +94,7 @@ def ask(paths: Paths, names: Sequence[str]) -> str:
     try:
         os.link(new, paths.restart)
     except FileExistsError:
-        raise MeshError("another restart has been asked for: wait for its end") from None
+        raise MeshError("another restart is in hand: wait for its end") from None
     finally:
         new.unlink()
     return request
@@ -119,7 +122,7 @@ def await_end(paths: Paths, request: str, heard: Callable[[str], None]) -> MeshS
                 raise MeshError(restart.error)
             if restart.over:
                 return state
-        elif time.monotonic() > deadline and (restart is None or restart.over):
+        elif time.monotonic() > deadline:
             paths.restart.unlink(missing_ok=True)
             raise MeshError("the supervisor does not answer: `down` and `up` start it anew")
         time.sleep(POLL_SECONDS)

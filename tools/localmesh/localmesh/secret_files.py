@@ -38,8 +38,8 @@ def make_secrets(folder: Path, servers: Servers) -> int:
 def write_secrets(folder: Path, servers: Servers) -> list[Path]:
     """Make what is missing of the secrets below `folder`, and return the files that are new.
 
-    What is there stays, so that a value may be one's own, and goes on in what is made from it (a URL, a hash) unless
-    that is there, too.
+    What is there stays, so that a value may be one's own. (What others are made from, as a URL is from a password, is
+    in the folder `made`: one's own has to stand there, before that is made.)
     """
     vault = Vault(private_dir(folder) / "made")
     wanted = dict(_files(vault, servers))
@@ -54,9 +54,11 @@ def write_secrets(folder: Path, servers: Servers) -> list[Path]:
     for file, content in missing.items():
         file.parent.mkdir(exist_ok=True)
         file.parent.chmod(_SEARCHABLE)
-        file.touch(mode=_READABLE)
-        file.chmod(_READABLE)
-        file.write_text(content)
+        # Whole or not at all: half a file would stay.
+        new = file.with_name(f".{file.name}.new")
+        new.write_text(content)
+        new.chmod(_READABLE)
+        new.replace(file)
     return list(missing)
 
 

@@ -53,6 +53,8 @@ class MeshState:
     error: str = ""
     port_offset: int = 0
     members: list[MemberState] = field(default_factory=list)
+    stop_limit: float = 180.0
+    """Seconds in which all of it has stopped, once it is told to."""
     restart: Restart | None = None
     """The one in hand, or the last one."""
 

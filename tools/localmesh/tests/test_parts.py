@@ -13,6 +13,7 @@ from localmesh import launch, testhost
 from localmesh.definitions import ALL, User
 from localmesh.environment import METRICS, Environment
 from localmesh.errors import MeshError
+from localmesh.mesh import Mesh
 from localmesh.plan import Plan
 from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports, free_ports, require_free
 from localmesh.rabbitmq import ADMIN, MISSING, RabbitMQ
@@ -113,6 +114,18 @@ def test_metrics_can_be_turned_off(tmp_path: Path, wish: dict[str, str], told: s
     urls = {"recmesh_catalog": "postgresql://somewhere"}
     environment = Environment(wish, Vault(tmp_path), Ports(100), urls, {})
     assert environment.catalog()[METRICS] == told
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [({}, 20), ({"RECMESH_DRAIN_SECONDS": "300"}, 300), ({"RECMESH_DRAIN_SECONDS": "soon"}, 20)],
+)
+def test_what_drains_is_not_killed(tmp_path: Path, wish: dict[str, str], seconds: float) -> None:
+    mesh = Mesh(Plan(tmp_path, Ports(), 1, wish), print, lambda: None)
+    services = [spec.stop_limit for spec in mesh._services]
+    assert min(services) > seconds
+    # One stage after the other.
+    assert mesh.state(1, "ready").stop_limit > sum(services)
 
 
 @pytest.mark.parametrize("text", ["many", "1.5", "20000"])

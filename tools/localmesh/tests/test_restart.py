@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from localmesh.errors import MeshError
 from localmesh.listening import listens
 from localmesh.paths import Paths
-from localmesh.restarting import ask, chosen
+from localmesh.restarting import Restarts, ask, chosen
 from localmesh.state import MemberState, MeshState
 
 if TYPE_CHECKING:
+    from localmesh.mesh import Mesh
     from tools.localmesh.tests.conftest import Checkout
 
 NAMES = ("postgres", "auth", "recommender", "recommender-1", "worker-0", "worker-1")
@@ -109,6 +111,48 @@ def test_one_restart_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(MeshError, match="another restart"):
         ask(paths, ["auth"])
     assert [path.name for path in tmp_path.iterdir()] == ["restart.json"]
+
+
+class Slow:
+    """A mesh whose programs are replaced when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def restart(self, name: str) -> None:
+        self.asked.set()
+        await self.outcome
+
+
+@pytest.mark.parametrize("failure", [MeshError("it broke"), ValueError("it broke")])
+async def test_while_one_is_in_hand_another_is_refused(tmp_path: Path, failure: Exception) -> None:
+    paths, mesh, over = Paths(tmp_path), Slow(), asyncio.Event()
+    paths.restart.touch()
+
+    def changed() -> None:
+        assert restarts.last is not None
+        if restarts.last.over:
+            over.set()
+
+    restarts = Restarts(paths, changed)
+    # That of a supervisor that was killed is not done.
+    assert not paths.restart.exists()
+    serving = asyncio.create_task(restarts.serve(cast("Mesh", mesh)))
+    try:
+        async with asyncio.timeout(60):
+            ask(paths, ["auth", "worker-0"])
+            await mesh.asked.wait()
+            with pytest.raises(MeshError, match="another restart"):
+                ask(paths, ["auth"])
+            mesh.outcome.set_exception(failure)
+            await over.wait()
+        assert restarts.last is not None
+        assert (restarts.last.done, restarts.last.error) == ([], "it broke")
+        ask(paths, ["auth"])
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
 
 
 def test_who_listens_is_known_by_its_process() -> None:

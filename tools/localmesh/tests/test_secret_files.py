@@ -20,6 +20,11 @@ def test_what_is_made_fits_together_and_stays(tmp_path: Path) -> None:
         if path.is_file()
     }
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "made").stat().st_mode & 0o777 == 0o700
+    modes = {folder.joinpath(path).stat().st_mode & 0o777 for path in content}
+    # `made` is nobody's to mount.
+    assert modes == {0o600, 0o644}
+    assert not [path for path in content if path.endswith(".new")]
     password = content["postgres/POSTGRES_PASSWORD"]
     assert content["provision/DATABASE_URL"] == (
         f"postgresql://postgres:{password}@postgres:5432/recmesh"
@@ -59,3 +64,20 @@ def test_a_program_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MeshError, match="kustomize is not installed"):
         debian.program("kustomize", tmp_path / "tools")
+
+
+def test_a_package_that_cannot_be_unpacked_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, tools = tmp_path / "bin", tmp_path / "tools"
+    programs.mkdir()
+    for name, script in (
+        ("apt-get", 'case "$*" in *download*) : > kustomize_1_all.deb;; esac'),
+        ("dpkg-deb", "/bin/mkdir -p $3/usr; echo the disk is full >&2; exit 2"),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(MeshError, match="cannot be unpacked: the disk is full"):
+        debian.program("kustomize", tools)
+    assert not [*tools.iterdir()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -22,6 +24,10 @@ from prometheus_client import (
 from recmesh_kit.telemetry.errors import MetricsUnavailable
 
 log = structlog.get_logger()
+
+_SILENT_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+"""Between two looks whether it is to end. By default half a second, in which a process that stops waits for nothing."""
 
 
 @asynccontextmanager
@@ -49,14 +55,14 @@ async def exposed(
     except OSError as error:
         raise MetricsUnavailable(listen, error.strerror or str(error)) from error
     server.set_app(make_wsgi_app(registry))
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    serving = partial(server.serve_forever, _LOOK_SECONDS)
+    thread = threading.Thread(target=serving, name="metrics", daemon=True)
     thread.start()
     address = f"{host}:{server.server_port}"
     log.info("metrics", address=address)
     try:
         yield address
     finally:
-        # It ends within half a second.
         await asyncio.to_thread(server.shutdown)
         server.server_close()
         await asyncio.to_thread(thread.join)
@@ -71,7 +77,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.allow_reuse_port = share_port
         super().__init__((str(first), port), _Handler)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Of a peer that went away, or was too slow: a line instead of a stack on stderr."""
+        log.info("scrape failed", error=repr(sys.exc_info()[1]))
+
 
 class _Handler(WSGIRequestHandler):
+    # Of each look at the socket: who says nothing does not keep a thread.
+    timeout = _SILENT_SECONDS
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Scrapes are not logged."""
