@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from manifests.documents import Finding, Rendered
 from manifests.errors import ManifestError
 from manifests.kustomize import Kustomize
 
-_AT_ONCE = 2
 _SHOWN = 2
 
 
@@ -75,26 +73,24 @@ def settle(outcomes: Sequence[Outcome]) -> None:
 def _outcomes(program: Kustomize, tree: Path, *, every: bool) -> list[Outcome]:
     wanted = list(chosen(tree, every=every))
     folders = [write(tree, combination, number) for number, combination in enumerate(wanted)]
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kustomize") as pool:
-        building = [pool.submit(program.build, folder) for folder in folders]
-        outcomes = []
-        seen: dict[str, list[Finding]] = {}
-        for combination, build in zip(wanted, building, strict=True):
-            outcome = Outcome(combination)
-            outcomes.append(outcome)
-            try:
-                rendered = Rendered(build.result())
-            except ManifestError as error:
-                outcome.findings.append(Finding(combination.overlay, str(error)))
-                continue
-            outcome.documents = len(rendered.documents)
-            for document in rendered.documents:
-                # Most documents are the same in many combinations, and a schema takes its time.
-                key = repr(document)
-                if key not in seen:
-                    seen[key] = list(schemas.check(document))
-                outcome.findings += seen[key]
-            outcome.findings += rules.check(rendered)
+    outcomes = []
+    seen: dict[str, list[Finding]] = {}
+    for combination, folder in zip(wanted, folders, strict=True):
+        outcome = Outcome(combination)
+        outcomes.append(outcome)
+        try:
+            rendered = Rendered(program.build(folder))
+        except ManifestError as error:
+            outcome.findings.append(Finding(combination.overlay, str(error)))
+            continue
+        outcome.documents = len(rendered.documents)
+        for document in rendered.documents:
+            # Most documents are the same in many combinations, and a schema takes its time.
+            key = repr(document)
+            if key not in seen:
+                seen[key] = list(schemas.check(document))
+            outcome.findings += seen[key]
+        outcome.findings += rules.check(rendered)
     settle(outcomes)
     return outcomes
 
