@@ -62,15 +62,17 @@ async def open_channel(
     try:
         yield channel
     finally:
-        await close_quietly(channel)
+        # One whose closing is broken off takes its connection along: a slow broker is waited for, unless in haste.
+        await close_quietly(channel, _CLOSE_SECONDS if is_cancelled() else timeout_seconds)
 
 
 async def close_quietly(
     closable: AbstractChannel | AbstractConnection | UnderlayChannel,
+    timeout_seconds: float = _CLOSE_SECONDS,
 ) -> None:
     """Closes a channel or connection that may be gone already."""
     with suppress(Unavailable), translated("closing"):
-        async with asyncio.timeout(_CLOSE_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             await closable.close()
 
 

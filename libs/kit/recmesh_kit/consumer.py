@@ -17,7 +17,7 @@ from recmesh_kit.amqp import open_channel, translated
 from recmesh_kit.delivery import Delivery, Settling
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.link import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STEADY_SECONDS
-from recmesh_kit.tasks import Comeback, is_cancelled
+from recmesh_kit.tasks import Comeback, end_if_cancelled, is_cancelled
 from recmesh_kit.wire import WiredConnection
 
 log = structlog.get_logger()
@@ -150,6 +150,7 @@ class Consumer:
                     raise
                 log.exception("consuming failed", queue=self._name)
             if not self._draining.is_set():
+                end_if_cancelled()
                 await asyncio.sleep(self._comeback.pause())
 
     async def _consume(self, connection: WiredConnection) -> None:
@@ -169,6 +170,8 @@ class Consumer:
                         # Nobody would cancel it: what it got would go to and fro until the last batch has ended.
                         return
                     consuming = await raw.basic_consume(queue, _untapped)
+                # What comes may last for ever, and a library may have lost the word to end.
+                end_if_cancelled()
                 self._channel, self._queue, self._tag = raw, queue, consuming.consumer_tag or ""
                 self._idle_since = None
                 self._comeback.began()

@@ -155,6 +155,8 @@ class Link:
             version = self._check(both.taking)
             for topology in self._topologies:
                 await amqp.declare(both.taking, topology, self._timeout)
+            # What comes may last for ever, and a library may have lost the word to end.
+            end_if_cancelled()
             self.connections = both
             self._up.set()
             self.tried.set()

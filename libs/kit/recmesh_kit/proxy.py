@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import weakref
 from contextlib import suppress
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -29,6 +30,7 @@ class Proxy:
         self._server_port = port
         self._url: SplitResult | None = None
         self._port = listen_port
+        self._held: socket.socket | None = None
         self._endpoint: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._seconds = 0.0
@@ -77,12 +79,19 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     async def open(self) -> None:
         """Lets connections through, by the same port each time."""
+        if self._held is None:
+            self._held = _hold(self._port)
+            self._port = self._held.getsockname()[1]
+            # For who closes it without a block, and may open it again.
+            weakref.finalize(self, self._held.close)
         if self._endpoint is None:
             self._endpoint = await asyncio.start_server(self._accept, _LOOPBACK, self._port)
-            self._port = self._endpoint.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """From now on connections are refused; what is connected is cut."""
@@ -172,6 +181,18 @@ class Proxy:
         async with asyncio.TaskGroup() as group:
             group.create_task(take())
             group.create_task(give())
+
+
+def _hold(port: int) -> socket.socket:
+    """A socket that keeps a port from whoever is given one, while nobody listens there."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((_LOOPBACK, port))
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 def _reset(end: asyncio.StreamWriter) -> None:

@@ -16,6 +16,8 @@ from recmesh_kit.errors import Unavailable
 log = structlog.get_logger()
 
 MAX_TASKS = 100
+CANCEL_AGAIN_SECONDS = 5.0
+"""Longer than what is cancelled takes to give up what hangs."""
 _FIRST_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 30.0
 
@@ -75,11 +77,16 @@ class Background:
         return self.spawn(name, _repeat(name, function, every, wake))
 
     async def aclose(self) -> None:
-        """Cancels and awaits all tasks, the youngest first."""
+        """Cancels and awaits all tasks, the youngest first.
+
+        Again after a while, as a cancellation may be lost: `asyncio.wait_for` before Python 3.12, which libraries use,
+        loses one that comes just as what it waits for ends.
+        """
         self._closed = True
         for task in reversed(self._tasks.copy()):
-            task.cancel()
-            await asyncio.wait([task])
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.remove(task)

@@ -1,7 +1,8 @@
-"""A broker behind a proxy, and a queue of the test's own."""
+"""A broker behind a proxy, a queue and a port of the test's own, and time for traces to be exported."""
 
+import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aio_pika
 import pytest
@@ -9,7 +10,24 @@ import pytest
 from libs.kit.tests.queues import TIMEOUT
 from recmesh_kit.broker import Broker
 from recmesh_kit.proxy import Proxy
+from recmesh_kit.telemetry import export
 from recmesh_kit.topology import Exchange, Queue, Topology
+
+
+@pytest.fixture(autouse=True)
+def patient_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a trace that is looked for arrive, however slow the machine is."""
+    monkeypatch.setattr(export, "EXPORT_SECONDS", TIMEOUT)
+    monkeypatch.setattr(export, "FLUSH_SECONDS", TIMEOUT)
+
+
+@pytest.fixture
+def held_port() -> Iterator[int]:
+    """A port that nobody else is given, on any address; the test alone listens there."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture

@@ -53,6 +53,13 @@ async def test_what_comes_fast_is_gathered(
     now = 0.0
     clock = SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr("recmesh_kit.batcher.time", clock)
+    pause = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await pause.wait()
+
+    paused = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
+    monkeypatch.setattr("recmesh_kit.batcher.asyncio", paused)
     work = Work()
     async with (
         Batcher("x", work, max_batch=3, max_waiting=10, gather_seconds=0.01) as batcher,
@@ -67,6 +74,8 @@ async def test_what_comes_fast_is_gathered(
         # In the very step in which the next batch is put off, or is not.
         await first
         others += submitted(batcher, 4)
+        await asyncio.sleep(0)
+        pause.set()
         assert await asyncio.gather(*others) == [4, 6, 8]
     assert work.batches == batches
 

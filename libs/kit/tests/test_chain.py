@@ -17,6 +17,7 @@ from libs.kit.tests.calls import (
     failure,
     method,
     stub,
+    until,
 )
 from recmesh.catalog.v1 import catalog_service_pb2 as pb
 from recmesh.catalog.v1.catalog_pb2 import Catalog
@@ -383,12 +384,18 @@ async def test_an_error_after_answers_of_a_stream() -> None:
 async def test_every_call_is_logged_once() -> None:
     async with running([catalogs(GetCatalog=get, GetItem=missing)]) as channel:
         with capture_logs() as logs:
+
+            def lines() -> list[Any]:
+                return [line for line in logs if line["event"] == "call"]
+
             await stub(channel).GetCatalog(FILMS, metadata=USER_CALL)
             request = pb.GetItemRequest(name="catalogs/films/items/a")
             await failure(stub(channel).GetItem(request, metadata=USER_CALL))
+            # A caller may hear of an error before the call is over.
+            await until(lambda: len(lines()) == 2)
             await failure(stub(channel).GetCatalog(FILMS))
-    lines = [line for line in logs if line["event"] == "call"]
-    assert [(line["code"], line.get("reason"), line["principal"]) for line in lines] == [
+            await until(lambda: len(lines()) == 3)
+    assert [(line["code"], line.get("reason"), line["principal"]) for line in lines()] == [
         ("OK", None, "ann"),
         ("NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND", "ann"),
         ("UNAUTHENTICATED", "ERROR_REASON_TOKEN_MISSING", None),
@@ -419,7 +426,9 @@ async def test_an_observer_is_told_of_every_call() -> None:
         assert observed.seen == "m1"
         request = pb.GetItemRequest(name="catalogs/films/items/a")
         await failure(stub(channel).GetItem(request, metadata=USER_CALL))
+        await until(lambda: len(observed.ended) == 2)
         await failure(stub(channel).GetCatalog(FILMS))
+        await until(lambda: len(observed.ended) == 3)
     paths = [f"/{CATALOGS.full_name}/{name}" for name in ("GetCatalog", "GetItem", "GetCatalog")]
     assert observed.begun == paths
     assert [code for code, _ in observed.ended] == ["OK", "NOT_FOUND", "UNAUTHENTICATED"]

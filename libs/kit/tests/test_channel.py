@@ -16,7 +16,6 @@ import structlog
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from libs.kit.tests.calls import CATALOGS, FILMS, catalogs, failure, listening, stub
-from localmesh.ports import free_ports
 from recmesh.catalog.v1.catalog_pb2 import Catalog
 from recmesh.catalog.v1.catalog_service_pb2 import CreateItemRequest, GetItemRequest
 from recmesh.catalog.v1.item_pb2 import Item
@@ -251,9 +250,8 @@ async def test_a_token_that_is_good_yet_is_used_while_auth_is_away(
         await credentials.token()
 
 
-async def test_a_service_that_is_away_is_unavailable() -> None:
-    [port] = free_ports(1)
-    async with connect(f"127.0.0.1:{port}", [CATALOGS], timeout_seconds=60) as channel:
+async def test_a_service_that_is_away_is_unavailable(held_port: int) -> None:
+    async with connect(f"127.0.0.1:{held_port}", [CATALOGS], timeout_seconds=60) as channel:
         with pytest.raises(Unavailable) as caught:
             async with calling("catalog"):
                 await stub(channel).GetCatalog(FILMS)
@@ -344,9 +342,8 @@ class Names(asyncio.DatagramProtocol):
         self._transport.sendto(data[:2] + b"\x81\x80" + counts + question + b"".join(answers), addr)
 
 
-async def test_when_all_replicas_are_replaced_the_new_ones_are_found_soon() -> None:
+async def test_when_all_replicas_are_replaced_the_new_ones_are_found_soon(held_port: int) -> None:
     asked: list[str] = []
-    [port] = free_ports(1)
     names = Names()
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: names, local_addr=("127.0.0.1", 0)
@@ -358,11 +355,11 @@ async def test_when_all_replicas_are_replaced_the_new_ones_are_found_soon() -> N
             asked.append(host)
             return Catalog()
 
-        return listening(catalogs(GetCatalog=get), listen=f"{host}:{port}")
+        return listening(catalogs(GetCatalog=get), listen=f"{host}:{held_port}")
 
     old, new = "127.0.0.1", "127.0.0.2"
     names.hosts = [old]
-    target = f"dns://127.0.0.1:{server}/catalog.test:{port}"
+    target = f"dns://127.0.0.1:{server}/catalog.test:{held_port}"
     async with linked_to(target) as catalog, AsyncExitStack() as stack:
         stack.callback(transport.close)
         async with at(old):

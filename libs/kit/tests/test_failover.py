@@ -168,7 +168,9 @@ async def test_a_host_that_hangs_keeps_from_no_other(proxy: Proxy, url: str) -> 
     proxy.hang()
     [server] = hosts_of(url)
     both = server.replace("@", f"@127.0.0.1:{proxy.port},", 1)
-    async with database_at(f"{both}?target_session_attrs=read-write", 1) as database:
+    async with database_at(f"{both}?target_session_attrs=read-write") as database:
+        for _, connector in database._pools:
+            connector.timeout = 1
         await come_back(write, database)
         for _, connector in database._pools:
             # On a slow machine the share of a second is little, and nothing hangs any more.
@@ -224,8 +226,10 @@ def test_each_host_has_a_url() -> None:
 async def test_a_full_pool_is_a_sign_of_life_only_while_it_is_used(
     url: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Database(url, pool_size=1, timeout_seconds=1, application_name="x") as database:
-        await come_back(write, database)
+    async with Database(
+        url, pool_size=1, timeout_seconds=SECONDS, application_name="x"
+    ) as database:
+        monkeypatch.setattr(database._engine.pool, "_timeout", 0.1)
         async with database.transaction() as session:
             await session.execute(text("SELECT 1"))
             await database.ping()

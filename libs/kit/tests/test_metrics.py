@@ -8,7 +8,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from libs.kit.tests.calls import until
-from localmesh.ports import free_ports
 from recmesh_kit.context import Call
 from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.telemetry import lag
@@ -141,11 +140,13 @@ async def test_a_port_may_be_shared() -> None:
 async def test_who_connects_and_asks_nothing_is_let_go(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("recmesh_kit.telemetry.exposition._Handler.timeout", 0.05)
     async with exposed(CollectorRegistry(), ANY) as address:
         host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), 60) as silent:
-            assert await asyncio.to_thread(silent.recv, 1) == b""
+        with monkeypatch.context() as patched:
+            patched.setattr("recmesh_kit.telemetry.exposition._Handler.timeout", 0.05)
+            with socket.create_connection((host, int(port)), 60) as silent:
+                assert await asyncio.to_thread(silent.recv, 1) == b""
+        # Who asks has time for it.
         assert await asyncio.to_thread(scrape, address)
     # Logs are lines of JSON.
     assert "Traceback" not in capsys.readouterr().err
@@ -159,14 +160,9 @@ async def test_by_default_nothing_listens_and_nothing_is_exported() -> None:
     assert (settings.metrics_listen, settings.otlp_endpoint) == ("off", None)
 
 
-async def test_a_process_with_its_settings_serves_its_metrics(unused: str) -> None:
-    settings = ServiceSettings(metrics_listen=unused)
+async def test_a_process_with_its_settings_serves_its_metrics(held_port: int) -> None:
+    settings = ServiceSettings(metrics_listen=f"127.0.0.1:{held_port}")
     async with telemetry_of(settings, "test") as telemetry:
         telemetry.calls.begin(CALL, ())("OK", 1)
-        metrics = await asyncio.to_thread(scrape, unused)
+        metrics = await asyncio.to_thread(scrape, settings.metrics_listen)
     assert total(metrics, "recmesh_grpc_call_seconds_count", method="GetItem") == 1
-
-
-@pytest.fixture
-def unused() -> str:
-    return f"127.0.0.1:{free_ports(1)[0]}"

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -95,6 +97,17 @@ async def test_closed_it_refuses_and_open_it_is_where_it_was(proxy: Proxy) -> No
     async with Client(proxy.port) as client:
         client.say(b"1")
         assert await client.hear(1) == b"1"
+
+
+async def test_while_it_is_closed_nobody_is_given_its_port(echo: int) -> None:
+    proxy = Proxy("127.0.0.1", echo)
+    await proxy.open()
+    await proxy.close()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", proxy.port))
+    # It lets go of it though it was no block.
+    del proxy
+    await asyncio.to_thread(gc.collect)
 
 
 async def test_hung_it_accepts_and_says_nothing(proxy: Proxy, client: Client) -> None:

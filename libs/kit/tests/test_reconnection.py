@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aio_pika
@@ -15,8 +16,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from libs.kit.tests.queues import TIMEOUT, Inbox, send, until, wait_for_messages
+from recmesh_kit import amqp, link
 from recmesh_kit import broker as broker_module
-from recmesh_kit import link
 from recmesh_kit import publisher as publisher_module
 from recmesh_kit.broker import Broker, Refused, UnsupportedBroker
 from recmesh_kit.errors import Unavailable
@@ -41,6 +42,7 @@ def hasty(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Gives little time to what is asked within the block, and to it alone: a slow machine needs some for the rest."""
     with monkeypatch.context() as patched:
         patched.setattr(broker, "_timeout", HASTY_SECONDS)
+        patched.setattr(broker._link, "_timeout", HASTY_SECONDS)
         yield
 
 
@@ -110,8 +112,8 @@ async def test_a_broker_that_hangs_is_left_and_found_again(
             *(broker.publish("", queue.name, b"x") for _ in range(100)), return_exceptions=True
         )
         assert {type(result) for result in results} == {Unavailable}
-        await until(lambda: not broker.connected)
-        assert not consumer.alive
+        # One of its connections may be found dead later.
+        await until(lambda: not broker.connected and not consumer.alive)
         proxy.resume()
         await until(lambda: consumer.alive and broker.reply_to)
         await until(lambda: proxy.connections == 2)
@@ -131,7 +133,7 @@ async def test_a_broker_that_comes_and_goes_leaves_nothing_behind(
     consumer = await broker.consume(queue.name, inbox, prefetch=10)
     await broker.reply_queue(inbox)
     await until(lambda: consumer.alive and broker.reply_to)
-    names = sorted(task.get_name().partition("-")[0] for task in asyncio.all_tasks())
+    before = _names()
     for times in range(5):
         await proxy.cut()
         if times % 2:
@@ -141,21 +143,26 @@ async def test_a_broker_that_comes_and_goes_leaves_nothing_behind(
         await asyncio.wait([sending])
         assert sending.exception() is None or isinstance(sending.exception(), Unavailable)
     await until(lambda: consumer.alive and broker.reply_to)
-    await until(
-        lambda: sorted(task.get_name().partition("-")[0] for task in asyncio.all_tasks()) == names
-    )
-    assert proxy.connections == 2
+    # Fewer are as good: one of those before may have been about to end.
+    await until(lambda: not _names() - before)
+    await until(lambda: proxy.connections == 2)
     await send(broker, queue, b"last")
     await until(lambda: b"last" in inbox.bodies)
 
 
+def _names() -> Counter[str]:
+    """The tasks that there are, by name."""
+    return Counter(task.get_name().partition("-")[0] for task in asyncio.all_tasks())
+
+
 async def test_what_could_not_be_declared_in_time_is_declared_all_the_same(
-    proxy: Proxy, topology: Topology, queue: Queue
+    proxy: Proxy, topology: Topology, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Broker(proxy.url, name="test", timeout_seconds=1) as broker:
+    async with Broker(proxy.url, name="test", timeout_seconds=TIMEOUT) as broker:
         await until(lambda: broker.connected)
         proxy.hang()
-        await broker.declare(topology)
+        with hasty(broker, monkeypatch):
+            await broker.declare(topology)
         proxy.resume()
         consumer = await broker.consume(queue.name, Inbox(), prefetch=1)
         await until(lambda: consumer.alive)
@@ -212,6 +219,52 @@ async def test_a_connection_that_hides_that_it_was_cancelled_is_not_begun_anew(
     async with asyncio.timeout(TIMEOUT):
         await asyncio.wait([keeping])
     assert keeping.cancelled()
+
+
+async def test_a_connection_that_was_made_though_it_was_cancelled_is_left(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def declare(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As a library does when the answer comes at the same moment.
+            return
+
+    monkeypatch.setattr(amqp, "declare", declare)
+    one = link.Link(amqp_url, name="test", timeout_seconds=TIMEOUT)
+    await one.declare(Topology())
+    keeping = asyncio.create_task(one.keep())
+    await begun.wait()
+    keeping.cancel()
+    async with asyncio.timeout(TIMEOUT):
+        await asyncio.wait([keeping])
+    assert keeping.cancelled()
+
+
+async def test_a_consumer_that_began_though_it_was_cancelled_ends(
+    broker: Broker, queue: Queue
+) -> None:
+    begun = asyncio.Event()
+
+    async def source(_: Admin) -> str:
+        begun.set()
+        # As a library does when the answer comes at the same moment.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return queue.name
+
+    consumer = broker._start("odd", source, Inbox(), 1, None)
+    await begun.wait()
+    [running] = (task for task in asyncio.all_tasks() if task.get_name() == "consume odd")
+    running.cancel()
+    async with asyncio.timeout(TIMEOUT):
+        await asyncio.wait([running])
+    assert running.cancelled()
+    assert not consumer.alive
 
 
 async def test_a_consumer_never_ends(broker: Broker, queue: Queue) -> None:
@@ -354,7 +407,8 @@ async def test_a_consumer_that_is_never_answered_goes_on_trying_and_is_missed(
     monkeypatch.setattr(aiormq.Channel, "basic_consume", consume)
     await send(broker, queue, b"1")
     await until(lambda: inbox.bodies == [b"1"])
-    assert consumer.alive
+    # A message may come in the very step before the one in which it is seen that it is consumed.
+    await until(lambda: consumer.alive)
     assert broker.stalled() == 0
 
 
@@ -364,24 +418,24 @@ async def test_what_comes_before_an_answer_that_is_too_late_is_let_go_of(
     inbox = Inbox()
     inbox.gate.clear()
     consume = aiormq.Channel.basic_consume
-    answers = 0
+    late = asyncio.Event()
 
     async def answered(*args: Any, **kwargs: Any) -> Any:
-        nonlocal answers
         answer = await consume(*args, **kwargs)
-        answers += 1
-        if answers == 1:
-            await asyncio.Event().wait()
+        if not late.is_set():
+            # One is in hand, and one waits.
+            await until(lambda: inbox.bodies and consumer._waiting)
+            late.set()
+            raise TimeoutError
         return answer
 
     monkeypatch.setattr(aiormq.Channel, "basic_consume", answered)
-    await send(broker, queue, b"1", b"2")
+    await broker.publish("", queue.name, b"1")
+    await broker.publish("", queue.name, b"2")
     connection = broker._link.live().taking
-    with hasty(broker, monkeypatch):
-        consumer = await broker.consume(queue.name, inbox, prefetch=2, max_batch=1)
-    await until(lambda: inbox.bodies == [b"1"])
-    # The next attempts have time.
-    monkeypatch.setattr(consumer, "_timeout", TIMEOUT)
+    consumer = await broker.consume(queue.name, inbox, prefetch=2, max_batch=1)
+    await until(late.is_set)
+    assert inbox.bodies == [b"1"]
     await until(lambda: consumer.alive)
     inbox.gate.set()
     await until(lambda: sorted(inbox.bodies) == [b"1", b"1", b"2"])

@@ -110,7 +110,7 @@ async def test_a_failed_preparation_does_not_keep_the_server_up() -> None:
 
 async def test_a_preparation_that_hangs_takes_its_time_from_the_drain() -> None:
     health = Health(())
-    server, settings, channel = await started(Held(), health, 1)
+    server, settings, channel = await started(Held(), health, 0.2)
     given = []
 
     async def stop(seconds: float) -> None:
@@ -124,7 +124,7 @@ async def test_a_preparation_that_hangs_takes_its_time_from_the_drain() -> None:
         stopping: Any = SimpleNamespace(stop=stop)
         await shut_down(stopping, settings, health, hang)
     [seconds] = given
-    assert seconds < 0.5
+    assert seconds < 0.1
 
 
 async def test_a_watcher_of_health_does_not_hold_up_the_stop() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +12,6 @@ import grpc
 import pytest
 
 from libs.kit.tests.calls import FILMS, catalogs, failure, stub
-from localmesh.ports import free_ports
 from recmesh.catalog.v1.catalog_pb2 import Catalog
 from recmesh_kit.health import Health
 from recmesh_kit.server import serve
@@ -32,41 +32,36 @@ def listening_socket(port: int) -> socket.socket:
     return made
 
 
-def connections(listener: socket.socket) -> int:
-    """How many wait to be taken."""
-    taken = 0
-    while True:
-        try:
-            listener.accept()[0].close()
-        except BlockingIOError:
-            return taken
-        taken += 1
-
-
-def connect(port: int) -> None:
+def shares(port: int, *listeners: socket.socket) -> list[int]:
+    """How many of so many new connections each of them gets."""
     for _ in range(TRIES):
         socket.create_connection(("127.0.0.1", port)).close()
+    taken = dict.fromkeys(listeners, 0)
+    # The last of them may not be there yet.
+    while sum(taken.values()) < TRIES:
+        ready, _, _ = select.select(listeners, (), (), 60)
+        assert ready, "some connections went nowhere"
+        for listener in ready:
+            listener.accept()[0].close()
+            taken[listener] += 1
+    return list(taken.values())
 
 
 def test_new_connections_go_to_the_newest_and_then_to_the_one_that_is_left() -> None:
     with listening_socket(0) as first:
         port = first.getsockname()[1]
         prefer_newest(port)
-        connect(port)
-        assert connections(first) == TRIES
+        assert shares(port, first) == [TRIES]
         with listening_socket(port) as second:
-            connect(port)
-            assert (connections(first), connections(second)) == (0, TRIES)
+            assert shares(port, first, second) == [0, TRIES]
             first.close()
-            connect(port)
-            assert connections(second) == TRIES
+            assert shares(port, second) == [TRIES]
             with listening_socket(port) as third:
-                connect(port)
-                assert (connections(second), connections(third)) == (0, TRIES)
+                assert shares(port, second, third) == [0, TRIES]
 
 
-def test_where_nobody_listens_nothing_is_preferred() -> None:
-    prefer_newest(free_ports(1)[0])
+def test_where_nobody_listens_nothing_is_preferred(held_port: int) -> None:
+    prefer_newest(held_port)
 
 
 @asynccontextmanager
@@ -80,16 +75,18 @@ async def serving(settings: ServiceSettings, health: Health) -> AsyncIterator[as
     task = asyncio.create_task(work)
     # The handler of the signal is there then.
     await asyncio.sleep(0)
-    yield task
-    os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(60):
-        await task
+    try:
+        yield task
+    finally:
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(60):
+            await task
 
 
 @pytest.fixture
-def settings() -> ServiceSettings:
-    [port] = free_ports(1)
-    return ServiceSettings(listen=f"127.0.0.1:{port}", share_port=True, drain_seconds=1)
+def settings(held_port: int) -> ServiceSettings:
+    return ServiceSettings(listen=f"127.0.0.1:{held_port}", share_port=True, drain_seconds=1)
 
 
 async def test_who_shares_a_port_listens_once_it_is_ready(settings: ServiceSettings) -> None:

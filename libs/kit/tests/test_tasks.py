@@ -1,8 +1,10 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
+from recmesh_kit import tasks
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.tasks import Background, Comeback, backoff
 
@@ -158,6 +160,26 @@ async def test_a_loop_ends_though_its_work_hides_that_it_was_cancelled(*, says: 
 
     background = Background()
     task = background.loop("work", work, 3600)
+    await begun.wait()
+    async with asyncio.timeout(60):
+        await background.aclose()
+    assert task.cancelled()
+
+
+async def test_what_loses_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.01)
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    background = Background()
+    task = background.spawn("work", work())
     await begun.wait()
     async with asyncio.timeout(60):
         await background.aclose()

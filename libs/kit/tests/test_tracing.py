@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import threading
 
 import asyncpg
 import pytest
@@ -13,7 +14,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.kit.tests.calls import until
 from localmesh.databases import PostgresServer
-from localmesh.ports import free_ports
 from recmesh_kit.database import Database
 from recmesh_kit.settings import ServiceSettings
 from recmesh_kit.telemetry import export, place
@@ -222,33 +222,36 @@ def test_a_statement_is_called_by_what_it_does(statement: str, summary: str) -> 
 
 
 async def test_a_collector_that_is_away_holds_nobody_up(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    held_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Less than the first pause before a repeat: a failure is one at once.
+    monkeypatch.setattr(export, "EXPORT_SECONDS", 0.2)
     monkeypatch.setattr(export, "FLUSH_SECONDS", 0.2)
-    settings = ServiceSettings(
-        otlp_endpoint=f"http://127.0.0.1:{free_ports(1)[0]}", trace_sample_ratio=1
-    )
+    settings = ServiceSettings(otlp_endpoint=f"http://127.0.0.1:{held_port}", trace_sample_ratio=1)
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logs:
         async with telemetry_of(settings, "kit") as telemetry:
             for _ in range(5000):
                 with telemetry.tracing.spans("work", [CALLER]):
                     pass
-    assert [one["event"] for one in logs].count("traces cannot be exported") <= 1
+        # What was left behind ends here: it would be logged within another test.
+        await until(lambda: "flush-traces" not in {thread.name for thread in threading.enumerate()})
+    assert [one["event"] for one in logs].count("traces cannot be exported") == 1
     assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]
 
 
 async def test_it_is_said_once_that_the_collector_is_away_and_that_it_is_back(
-    monkeypatch: pytest.MonkeyPatch,
+    held_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Less than the first pause before a repeat: a failure is one at once.
     monkeypatch.setattr(export, "EXPORT_SECONDS", 0.7)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = f"127.0.0.1:{held_port}"
     settings = ServiceSettings(otlp_endpoint=f"http://{address}")
+    away, back = "traces cannot be exported", "traces are exported again"
     with structlog.testing.capture_logs() as logs:
 
-        def told(event: str) -> int:
-            return [one["event"] for one in logs].count(event)
+        def told() -> list[str]:
+            return [one["event"] for one in logs if one["event"] in (away, back)]
 
         async with telemetry_of(settings, "kit") as telemetry:
 
@@ -258,15 +261,16 @@ async def test_it_is_said_once_that_the_collector_is_away_and_that_it_is_back(
 
             def failed() -> bool:
                 work()
-                return told("traces cannot be exported") > 0
+                return away in told()
 
             await until(failed)
             with collecting(address) as collector:
 
                 def came() -> bool:
                     work()
-                    return told("traces are exported again") > 0
+                    return back in told()
 
                 await until(came)
                 assert collector.spans
-                assert told("traces cannot be exported") == 1
+                # On a slow machine it may go on: an export has little time.
+                assert told()[:2] == [away, back]
