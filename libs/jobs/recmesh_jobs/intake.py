@@ -15,7 +15,6 @@ from recmesh_jobs.states import Lane
 
 REDISPATCH_SECONDS = {Lane.INTERACTIVE: 10, Lane.BULK: 60, Lane.SUSPECT: 10}
 """How long after its dispatch a job that nobody has claimed is dispatched again; a bulk job waits its turn for long."""
-_REDISPATCH = {lane: timedelta(seconds=seconds) for lane, seconds in REDISPATCH_SECONDS.items()}
 _MIDNIGHT = timedelta(minutes=2)
 """Around midnight a request id is kept under both days, so that it stays unique across the partitions. Twice this is
 longer than clocks are apart (a minute) and a job takes from its creation to its commit, taken together."""
@@ -250,7 +249,7 @@ async def _insert(
         [job.deadline for job in jobs],
         [job.create_time for job in jobs],
         [job.expire_time for job in jobs],
-        [_REDISPATCH[job.lane] for job in jobs],
+        [timedelta(seconds=REDISPATCH_SECONDS[job.lane]) for job in jobs],
         [job.continues for job in jobs],
         [job.shown or None for job in jobs],
         [submission.key for submission in submissions],

@@ -21,6 +21,8 @@ _KEY = {"jobs": "id", "requests": "day"}
 _DAY = {"jobs": "CAST(create_time AT TIME ZONE 'UTC' AS date)", "requests": "day"}
 STORAGE = {"jobs": "fillfactor = 80", "requests": "fillfactor = 100"}
 """How partitions are stored. A job that is claimed finds room beside itself, and so needs no new index entries."""
+LOCK_SECONDS = 1
+"""How long the lock of a table is waited for: whoever waits for one makes all wait who come after."""
 _LETTERS_AT_ONCE = 5_000
 _FORGET = text(
     f"DELETE FROM {SCHEMA}.dead_letters WHERE job_id IN (SELECT d.job_id FROM {SCHEMA}.dead_letters d"
@@ -108,8 +110,8 @@ async def _is_needed(session: AsyncSession, table: str, day: dt.date, today: dt.
 async def _begin(session: AsyncSession) -> None:
     # Several replicas may come at once; the lock is gone with the transaction.
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('recommender.partitions'))"))
-    # Whoever waits for a table's lock makes all wait who come after: rather fail, and try again.
-    await session.execute(text("SET LOCAL lock_timeout = '1s'"))
+    # Rather than wait for a table for long, fail, and try again.
+    await session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
 
 
 async def _make(session: AsyncSession, table: str, wanted: set[dt.date]) -> None:

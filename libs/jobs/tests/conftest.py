@@ -3,7 +3,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from localmesh.databases import PostgresServer
+from recmesh_jobs.intake import REDISPATCH_SECONDS
 from recmesh_jobs.models import SCHEMA
+from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
 from recmesh_kit.migrations import migrate
 
@@ -23,3 +25,10 @@ async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
         urls["recmesh_recommender"], pool_size=5, timeout_seconds=60, application_name="test"
     ) as opened:
         yield opened
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stored just now is not due for long, however slow the machine."""
+    for lane in Lane:
+        monkeypatch.setitem(REDISPATCH_SECONDS, lane, 3600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 from dataclasses import replace
 
@@ -16,11 +17,12 @@ from recmesh_kit.database import Database
 from recmesh_kit.ids import uuid7
 
 CATALOG = f"c{os.getpid()}"
+_microseconds = itertools.count()
 
 
 def job(**fields: object) -> Job:
-    """A job as it is stored."""
-    now = dt.datetime.now(dt.UTC)
+    """A job as it is stored, later than those made before: of one microsecond, ids have no order."""
+    now = dt.datetime.now(dt.UTC) + next(_microseconds) * dt.timedelta(microseconds=1)
     made = Job(
         id=uuid7(now),
         catalog=CATALOG,

@@ -118,7 +118,7 @@ async def test_each_life_of_a_job_has_one_end_whoever_comes_in_between(
     jobs = [job(catalog=f"adversary{seed}") for _ in range(JOBS)]
     await stored(database, *jobs)
     mesh = Mesh(database, random.Random(seed), jobs)  # noqa: S311 - it guards nothing
-    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(300), asyncio.TaskGroup() as tasks:
         for worker in ("a", "a", "b"):
             for alone in (False, True):
                 tasks.create_task(mesh.work(worker, alone=alone))

@@ -71,7 +71,7 @@ async def test_pages_go_from_the_newest_on_and_miss_none(database: Database) -> 
     async with database.transaction() as session:
         await session.execute(
             text(
-                "UPDATE recommender.dead_letters SET create_time = date_trunc('day', create_time)"
+                "UPDATE recommender.dead_letters SET create_time = now() - interval '1 day'"
                 " WHERE catalog = :catalog AND user_id IN ('u1', 'u2', 'u3')"
             ),
             {"catalog": catalog},

@@ -119,6 +119,7 @@ async def test_two_who_sweep_at_once_take_nothing_twice(database: Database) -> N
         assert found.start_time is not None
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("ahead", [-MINUTE, MINUTE])
 async def test_a_clock_that_is_a_minute_off_makes_no_job_late_early_or_due(
     database: Database, ahead: dt.timedelta

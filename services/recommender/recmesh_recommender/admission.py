@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Admission:
         self._bulk = _Tally(int(limit * bulk_share))
         self._metrics.limits(self._all.limit, self._bulk.limit)
         self._refusals = Refusals()
+        self._counting = asyncio.Lock()
 
     @property
     def limit(self) -> int:
@@ -62,15 +64,16 @@ class Admission:
         return self._all.limit
 
     async def refresh(self) -> None:
-        """Counts anew."""
-        before = [tally.stored for tally in (self._all, self._bulk)]
-        async with self._database.driver() as connection:
-            counted = await count_unfinished(connection, self._all.limit + 1)
-        self._metrics.unfinished(counted)
-        self._all.counted, self._bulk.counted = counted.jobs, counted.bulk
-        # What was stored while we counted may or may not be in the count: it counts once more.
-        self._all.stored -= before[0]
-        self._bulk.stored -= before[1]
+        """Counts anew; of several counts, one after the other, so that the latest stands."""
+        async with self._counting:
+            before = [tally.stored for tally in (self._all, self._bulk)]
+            async with self._database.driver() as connection:
+                counted = await count_unfinished(connection, self._all.limit + 1)
+            self._metrics.unfinished(counted)
+            self._all.counted, self._bulk.counted = counted.jobs, counted.bulk
+            # What was stored while we counted may or may not be in the count: it counts once more.
+            self._all.stored -= before[0]
+            self._bulk.stored -= before[1]
 
     @contextmanager
     def admitted(self, lane: Lane, wanted: int = 1) -> Iterator[int]:

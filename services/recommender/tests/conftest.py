@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from recmesh_jobs.models import SCHEMA
 from recmesh_kit import testing
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
+from recmesh_kit.errors import Unavailable
 from recmesh_kit.layout import topology_of
 from recmesh_kit.migrations import migrate
 from recmesh_kit.proxy import Proxy
@@ -160,6 +161,14 @@ async def until_state(replica: Replica, name: str, wanted: str) -> Recommendatio
     return job
 
 
+async def until_followed(replica: Replica, waiters: int = 1) -> None:
+    """Until so many wait for jobs, and each knows how its job stands."""
+    room = replica.recommender.room
+    await until(
+        lambda: [one.begun for some in room._waiters.values() for one in some] == [True] * waiters
+    )
+
+
 @asynccontextmanager
 async def replica_of(
     database: Database, amqp_url: str, fetch: Fetch = fetch, **changed: object
@@ -180,13 +189,21 @@ async def replica_of(
         recommender = await stack.enter_async_context(
             Recommender(settings, database, broker, fetch, background)
         )
-        await recommender.start()
+        await _started(recommender)
         if broker.connected:
             await until(lambda: broker.reply_to)
         channel = await stack.enter_async_context(
             running(services(recommender), max_concurrent_calls=settings.max_concurrent_calls)
         )
         yield Replica(RecommenderServiceStub(channel), channel, recommender, broker)
+
+
+async def _started(recommender: Recommender) -> None:
+    """As `__main__` does it: again, where the database has taken too long."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Unavailable):
+                return await recommender.start()
 
 
 @pytest.fixture(scope="session")

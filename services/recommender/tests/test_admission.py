@@ -1,8 +1,13 @@
+import asyncio
+
 import pytest
+from asyncpg import Connection
 
 from recmesh_jobs.intake import Submission, store
+from recmesh_jobs.repository import Unfinished
 from recmesh_jobs.states import Lane
 from recmesh_kit.database import Database
+from recmesh_recommender import admission as module
 from recmesh_recommender.admission import Admission
 from recmesh_recommender.errors import TooManyJobs
 from services.recommender.tests.test_lines import job
@@ -59,3 +64,26 @@ async def test_a_count_knows_the_lanes(admission: Admission, database: Database)
     await admission.refresh()
     assert take(admission, Lane.BULK, 5) == 3
     assert take(admission, Lane.INTERACTIVE, 9) == 3
+
+
+async def test_of_two_counts_at_once_the_later_stands(
+    admission: Admission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def count(connection: Connection, most: int) -> Unfinished:
+        if begun.is_set():
+            return Unfinished(jobs=3, bulk=0)
+        begun.set()
+        await go.wait()
+        return Unfinished(jobs=0, bulk=0)
+
+    monkeypatch.setattr(module, "count_unfinished", count)
+    earlier = asyncio.create_task(admission.refresh())
+    await begun.wait()
+    later = asyncio.create_task(admission.refresh())
+    # Time enough to come in between, if it may.
+    await asyncio.wait([later], timeout=0.1)
+    go.set()
+    await asyncio.gather(earlier, later)
+    assert take(admission, Lane.INTERACTIVE, 10) == 7

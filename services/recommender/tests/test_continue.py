@@ -202,7 +202,7 @@ async def test_over_the_limit_nothing_is_continued(database: Database, amqp_url:
     async with replica_of(database, amqp_url, admission_limit=1) as replica:
         async with working(database, amqp_url):
             first = await replica.recommend()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await sql(database, "SELECT id FROM recommender.jobs WHERE state = 1"):
                 with suppress(grpc.aio.AioRpcError):
                     await replica.create()

@@ -16,6 +16,7 @@ from services.recommender.tests.conftest import (
     sql,
     state,
     until,
+    until_followed,
     until_state,
 )
 from services.recommender.tests.standin import working
@@ -81,7 +82,7 @@ async def test_who_waits_is_told_that_it_is_cancelled_and_the_result_is_lost(
         await until(lambda: worker.taken)
         name = f"{FILMS}/recommendations/{worker.taken[0][1].id}"
         watching = asyncio.ensure_future(replica.states(name))
-        await until(lambda: sum(map(len, replica.recommender.room._waiters.values())) == 2)
+        await until_followed(replica, 2)
         await replica.delete(name)
         assert state(await waiting) == "CANCELLED"
         assert (await watching)[-1] == "CANCELLED"
@@ -100,7 +101,7 @@ async def test_who_waits_on_another_replica_finds_it_gone(
         await until(lambda: w.taken)
         name = f"{FILMS}/recommendations/{w.taken[0][1].id}"
         watching = asyncio.ensure_future(other.states(name))
-        await until(lambda: sum(map(len, other.recommender.room._waiters.values())) == 2)
+        await until_followed(other, 2)
         await replica.delete(name)
         assert await failure(waiting) == NOT_FOUND
         assert await failure(watching) == NOT_FOUND
@@ -168,7 +169,7 @@ async def test_a_job_past_its_time_is_not_there_for_anybody(
         job = await replica.recommend()
     unfinished = await replica.create(request_id="once")
     watching = asyncio.ensure_future(replica.states(unfinished.name))
-    await until(lambda: replica.recommender.room._waiters)
+    await until_followed(replica)
     await sql(database, "UPDATE recommender.jobs SET expire_time = now()")
     assert await failure(watching) == NOT_FOUND
     for name in (job.name, unfinished.name):

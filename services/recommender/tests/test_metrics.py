@@ -22,13 +22,14 @@ HERE = Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 0, "a=1")
 async def test_the_message_of_a_job_is_in_the_trace_of_its_call(
     replica: Replica, amqp_url: str
 ) -> None:
-    await replica.create(metadata=(*ANN, *HERE.headers.items()))
-    await replica.create()
+    traced = await replica.create(metadata=(*ANN, *HERE.headers.items()))
+    plain = await replica.create()
     async with await aio_pika.connect(amqp_url) as connection:
         queue = await (await connection.channel()).get_queue(INTERACTIVE.name)
-        first, second = await taken_from(queue), await taken_from(queue)
-    assert HERE.headers.items() <= first.headers.items()
-    assert "traceparent" not in second.headers
+        messages = [await taken_from(queue) for _ in range(2)]
+    headers = {message.message_id: message.headers for message in messages}
+    assert HERE.headers.items() <= headers[traced.attribution_token].items()
+    assert "traceparent" not in headers[plain.attribution_token]
 
 
 async def test_how_the_queues_stand(database: Database, proxy: Proxy) -> None:

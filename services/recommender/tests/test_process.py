@@ -231,7 +231,7 @@ async def test_it_stops_though_neither_database_nor_broker_answers(
         hanging = {
             "DATABASE_URL": rows.url,
             "AMQP_URL": messages.url,
-            "RECMESH_DRAIN_SECONDS": "3",
+            "RECMESH_DRAIN_SECONDS": "1",
         }
         async with living(environment | hanging, tmp_path / "log") as life:
             waiting = asyncio.ensure_future(life.recommend("once"))

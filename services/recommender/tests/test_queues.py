@@ -18,7 +18,7 @@ from recmesh_jobs.job import Failure
 from recmesh_jobs.leases import LeaseRepository
 from recmesh_kit.database import Database
 from recmesh_kit.proxy import Proxy
-from recmesh_recommender.queues import service, servicer
+from recmesh_recommender.queues import figures, service, servicer
 from services.recommender.tests.conftest import (
     ADMIN,
     ANN,
@@ -74,6 +74,12 @@ class Queues:
         request = pb.RedriveDeadLettersRequest(names=names, filter=filter_, dry_run=dry_run)
         answer = await self.stub.RedriveDeadLetters(request, metadata=metadata, timeout=60)
         return answer.redriven_count
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker may be slow to say how its queues stand."""
+    monkeypatch.setattr(figures, "BROKER_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -162,7 +168,7 @@ async def test_what_waits_at_the_broker_is_counted(queues: Queues, replica: Repl
 async def test_without_the_broker_the_rows_tell_their_part(
     database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
 ) -> None:
-    monkeypatch.setattr("recmesh_recommender.queues.figures.BROKER_SECONDS", 0.2)
+    monkeypatch.setattr(figures, "BROKER_SECONDS", 0.2)
     async with replica_of(database, proxy.url) as replica:
         if hangs:
             proxy.hang()

@@ -10,7 +10,7 @@ from recmesh_kit.database import Database
 from recmesh_kit.layout import INTERACTIVE
 from recmesh_kit.proxy import Proxy
 from recmesh_kit.testing import reason_of, status_of
-from recmesh_recommender import service
+from recmesh_recommender import assembly, service
 from services.recommender.tests.conftest import (
     ANN,
     FILMS,
@@ -75,7 +75,7 @@ async def test_a_little_before_the_deadline_the_job_is_named_and_lives_on(
     replica: Replica, database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Much before it here: past it the caller itself gives up, and is told of no job.
-    monkeypatch.setattr(service, "_ANSWER_SECONDS", (59.0, 59.0))
+    monkeypatch.setattr(service, "_ANSWER_SECONDS", (59.9, 59.9))
     async with working(database, amqp_url, held=True) as worker:
         error = await error_of(replica.recommend(timeout=60))
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -98,7 +98,7 @@ async def test_a_caller_that_goes_away_leaves_its_job(
         worker.gate.set()
         (_, job) = worker.taken[0]
         await until_state(replica, f"{FILMS}/recommendations/{job.id}", "SUCCEEDED")
-    assert not replica.recommender.room._waiters
+    await until(lambda: not replica.recommender.room._waiters)
 
 
 async def test_a_repeat_waits_for_the_first_ones_job(
@@ -139,8 +139,9 @@ async def test_a_stop_lets_go_of_who_waits_and_a_repeat_elsewhere_finds_the_job(
 
 
 async def test_what_is_accepted_last_is_dispatched_before_the_end(
-    database: Database, amqp_url: str
+    database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(assembly, "LAST_DISPATCH_SECONDS", 60.0)
     async with replica_of(database, amqp_url, sweep_seconds=3600) as stopping:
         created = await asyncio.gather(*(stopping.create() for _ in range(50)))
     async with (
@@ -161,7 +162,7 @@ async def test_replies_come_again_after_the_connection_was_lost(
         await proxy.close()
         await until(lambda: not replica.broker.connected)
         await proxy.open()
-        await until(lambda: replica.broker.reply_to)
+        await until(lambda: replica.broker.reply_to not in (None, before))
         assert state(await replica.recommend()) == "SUCCEEDED"
         assert worker.reply_queues == [replica.broker.reply_to] != [before]
 

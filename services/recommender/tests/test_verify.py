@@ -20,7 +20,7 @@ from recmesh_jobs.verify_repository import VerifyRepository
 from recmesh_kit.database import Database
 from recmesh_kit.errors import Unavailable
 from recmesh_kit.ids import uuid7
-from recmesh_recommender.verify import service
+from recmesh_recommender.verify import patience, service
 from recmesh_recommender.verify.errors import AlreadyComparing
 from recmesh_recommender.verify.findings import (
     CatalogItem,
@@ -149,6 +149,12 @@ def case(database: Database) -> Case:
     return Case(database)
 
 
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on its way is looked for again at once."""
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+
+
 async def test_what_is_the_same_differs_in_nothing(case: Case) -> None:
     case.in_catalog(alien=3, heat=4)
     await case.indexed(alien=3, heat=4)
@@ -238,6 +244,7 @@ async def test_an_item_that_changes_meanwhile_is_compared_as_it_is_then(case: Ca
     assert counts((await case.found()).items) == (3, 0, 0, 0)
 
 
+@pytest.mark.usefixtures("looks_often")
 async def test_what_is_on_its_way_has_time_to_arrive(case: Case) -> None:
     case.source.living = {"alien": CatalogItem("alien", 3, time.time())}
     await case.indexed(gone=2)
@@ -301,6 +308,7 @@ async def test_what_was_cut_off_a_long_history_is_not_lacking(case: Case) -> Non
     assert (found.missing, found.samples) == (1, [newest.id])
 
 
+@pytest.mark.usefixtures("looks_often")
 async def test_interactions_on_their_way_have_time_to_arrive(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
