@@ -12,7 +12,7 @@ import structlog
 
 from recmesh_kit.broker import Delivery
 from recmesh_kit.passing import is_passing
-from recmesh_kit.tasks import backoff
+from recmesh_kit.tasks import backoff, end_if_cancelled
 from recmesh_worker.changes import Changes, NewerVersion
 from recmesh_worker.returns import SUSPICIOUS, returns
 
@@ -87,6 +87,8 @@ async def _apply_once_there(changes: C, apply: Callable[[C], Awaitable[None]]) -
         try:
             await apply(changes)
         except Exception as error:
+            # Else it would be tried again, and hold up the end.
+            end_if_cancelled()
             if not is_passing(error):
                 raise
             failures += 1

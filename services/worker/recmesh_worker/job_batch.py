@@ -22,6 +22,7 @@ from recmesh_kit import faults
 from recmesh_kit.database import Database
 from recmesh_kit.layout import SUSPECT
 from recmesh_kit.passing import is_passing
+from recmesh_kit.tasks import end_if_cancelled
 from recmesh_kit.telemetry.place import current_place
 from recmesh_kit.telemetry.tracing import Tracing
 from recmesh_worker.answering import Answering
@@ -300,6 +301,8 @@ class JobBatch:
                 with self._metrics.stage("write"):
                     return await self._store_once(tasks, outcomes)
             except Exception as error:
+                # Else they would not be given back.
+                end_if_cancelled()
                 out_of_time = time.monotonic() + STORE_AGAIN_SECONDS >= leases.until
                 if out_of_time or not is_passing(error):
                     raise

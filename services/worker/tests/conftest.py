@@ -90,8 +90,15 @@ async def database(urls: dict[str, str]) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def broker(amqp_url: str) -> AsyncIterator[Broker]:
-    async with Broker(amqp_url, name="test", timeout_seconds=60) as broker:
-        await broker.declare(layout.topology_of("worker"))
+    broker = Broker(amqp_url, name="test", timeout_seconds=60)
+    # Before it connects: a connection is not there until all of it is.
+    await broker.declare(layout.topology_of("worker"))
+
+    async def connected() -> bool:
+        return broker.connected
+
+    async with broker:
+        await eventually(connected)
         yield broker
 
 
@@ -128,7 +135,7 @@ class Asking:
             session="",
             lane=Lane.INTERACTIVE,
             query=query.SerializeToString(),
-            deadline=now + dt.timedelta(minutes=5),
+            deadline=now + dt.timedelta(hours=1),
             create_time=now,
             expire_time=now + dt.timedelta(days=7),
         )
@@ -188,7 +195,7 @@ class Asking:
                 await full.wait()
             yield deliveries
         finally:
-            await consumer.drain(1)
+            await consumer.drain(WAIT_SECONDS)
 
     async def heard(self, job: Job) -> Finished:
         """What the reply queue was told of a job."""
@@ -217,7 +224,7 @@ async def asking(
 
     consumer = await broker.consume(reply_queue.name, note, prefetch=10)
     yield made
-    await consumer.drain(1)
+    await consumer.drain(WAIT_SECONDS)
     await queue.delete(if_unused=False, if_empty=False)
     await reply_queue.delete(if_unused=False, if_empty=False)
 
@@ -284,6 +291,8 @@ async def environment(
             "RECMESH_CATALOG_TARGET": services,
             "RECMESH_SERVICE_KEY": KEY,
             "RECMESH_DRAIN_SECONDS": "30",
+            "RECMESH_DATABASE_TIMEOUT_SECONDS": str(WAIT_SECONDS),
+            "RECMESH_BROKER_TIMEOUT_SECONDS": str(WAIT_SECONDS),
             "RECMESH_PROBE_INTERVAL_SECONDS": "0.1",
         }
 

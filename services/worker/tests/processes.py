@@ -2,6 +2,7 @@
 """Workers as processes, and what stands in for the services that they call."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +13,6 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from localmesh.ports import free_ports
 from recmesh.auth.v1 import auth_service_pb2 as auth_pb
 from recmesh.catalog.v1 import catalog_service_pb2 as catalog_pb
 from recmesh.catalog.v1.item_pb2 import Item
@@ -65,14 +65,28 @@ class Catalog:
 
 
 class Life:
-    """One run of the process."""
+    """One run of the process, which listens where it is free and says so in its log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.process = process
-        self.channel = channel
+        self._log = log
+        self._channel: grpc.aio.Channel | None = None
+
+    def port(self) -> int | None:
+        """Where it listens; None as long as it does not."""
+        *lines, _ = self._log.read_bytes().split(b"\n")
+        for line in lines:
+            if line.startswith(b"{") and (said := json.loads(line))["event"] == "listening":
+                return int(said["port"])
+        return None
 
     async def serves(self, subject: str = "") -> bool:
-        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        if self._channel is None:
+            # Not before it listens: a channel that is refused makes longer and longer pauses.
+            if (port := self.port()) is None:
+                return False
+            self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        stub: Any = health_pb2_grpc.HealthStub(self._channel)
         request = health_pb2.HealthCheckRequest(service=subject)
         try:
             answer = await stub.Check(request, timeout=30)
@@ -95,28 +109,32 @@ class Life:
         """Returns once the process has died by SIGKILL."""
         assert await self.end() == -signal.SIGKILL
 
+    async def aclose(self) -> None:
+        """Ends it, if it has not ended."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        if self._channel is not None:
+            await self._channel.close()
+
 
 @asynccontextmanager
 async def living(environment: Mapping[str, str], log: Path) -> AsyncIterator[Life]:
     """A worker, and the end of it."""
-    [port] = free_ports(1)
-    address = f"127.0.0.1:{port}"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "recmesh_worker",
-            env={"RECMESH_LISTEN": address, **environment},
+            env={"RECMESH_LISTEN": "127.0.0.1:0", **environment},
             stdout=out,
             stderr=out,
         )
+    life = Life(process, log)
     try:
-        async with grpc.aio.insecure_channel(address) as channel:
-            yield Life(process, channel)
+        yield life
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await life.aclose()
 
 
 @asynccontextmanager

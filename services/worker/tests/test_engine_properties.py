@@ -25,6 +25,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 MOST = 90
 IDS = [f"film {n}" for n in range(MOST)]
 RANKER = Ranker(ContentModel(), PopularityModel(), ["en"])
+SAME = settings(deadline=None, derandomize=True)
+"""The same examples each time: what a run says does not hang on its luck."""
 FILTERS = [
     None,
     "genres:a",
@@ -134,7 +136,7 @@ def doubles(query: EngineQuery, answer: Answer, memory: CatalogMemory) -> set[st
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(SAME, max_examples=150)
 @given(catalogs(), queries())
 def test_an_answer_is_what_may_be_answered_and_all_of_it(
     memory: CatalogMemory, query: EngineQuery
@@ -168,7 +170,7 @@ def test_an_answer_is_what_may_be_answered_and_all_of_it(
     assert len(found) >= min(query.limit, len(surely))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(SAME, max_examples=60)
 @given(catalogs(), queries())
 def test_reasons_are_true(memory: CatalogMemory, query: EngineQuery) -> None:
     (answer,) = RANKER.rank([query], memory)
@@ -188,9 +190,8 @@ def test_reasons_are_true(memory: CatalogMemory, query: EngineQuery) -> None:
                 assert reason.item in liked
 
 
-# The same examples each time: a product of matrices rounds otherwise than one of a vector, and of
-# many random questions one would have a tie.
-@settings(max_examples=40, deadline=None, derandomize=True)
+# A product of matrices rounds otherwise than one of a vector: of many random questions one would have a tie.
+@settings(SAME, max_examples=40)
 @given(catalogs(), st.lists(queries(), min_size=2, max_size=6))
 def test_a_batch_is_answered_as_its_queries_alone(
     memory: CatalogMemory, batch: list[EngineQuery]
@@ -205,7 +206,7 @@ def test_a_batch_is_answered_as_its_queries_alone(
         assert [r.score for r in together.results] == pytest.approx(scores, abs=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(SAME, max_examples=20)
 @given(catalogs(), queries())
 def test_a_chain_goes_to_the_end_and_repeats_nothing(
     memory: CatalogMemory, query: EngineQuery

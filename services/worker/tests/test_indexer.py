@@ -15,6 +15,7 @@ from recmesh_worker.encoder import EncoderThread
 from recmesh_worker.indexer import CHUNK, Indexer
 from recmesh_worker.returns import SUSPICIOUS
 from services.worker.tests.conftest import (
+    WAIT_SECONDS,
     Asking,
     Shelf,
     Telling,
@@ -24,6 +25,7 @@ from services.worker.tests.conftest import (
     gone,
     vector,
 )
+from services.worker.tests.working import hang
 
 
 @dataclass
@@ -176,6 +178,25 @@ async def test_a_batch_that_is_cut_off_goes_back_with_what_is_not_done(index: In
     assert [len(ids) for ids in index.shelf.asked] == [CHUNK, 1]
 
 
+async def test_a_batch_that_is_cut_off_ends_though_what_it_waits_for_hides_it(
+    index: Index,
+) -> None:
+    reached = asyncio.Event()
+
+    async def fetch(catalog: str, ids: list[str]) -> None:
+        await hang(reached)
+
+    index.shelf.items = fetch  # type: ignore[method-assign, assignment]
+    await index.send(index.changed("alien"))
+    async with index.asking.taken(1) as deliveries:
+        hand = asyncio.create_task(index.indexer.handle(deliveries))
+        await reached.wait()
+        hand.cancel()
+        await asyncio.wait([hand], timeout=WAIT_SECONDS)
+        assert hand.cancelled()
+    await index.asking.waits(1)
+
+
 async def test_a_deleted_catalog_is_buried(index: Index) -> None:
     for name in ("alien", "heat"):
         index.shelf.put(index.catalog, name, 1)
@@ -220,7 +241,8 @@ async def test_a_burial_waits_for_items_that_are_being_written(index: Index) -> 
 
         async def waiting() -> bool:
             rows = await index.asking.sql(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
+                " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
             )
             return bool(rows)
 

@@ -19,10 +19,20 @@ from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.shown import pack
 from recmesh_jobs.states import State
 from recmesh_kit.database import Database
+from recmesh_worker import job_batch
 from recmesh_worker.answering import BULK_SLICE
 from recmesh_worker.delays import CLOCKS_APART
 from recmesh_worker.engine.memory import CatalogMemory
-from services.worker.tests.conftest import Asking, come, do, eventually, indexed, put, results
+from services.worker.tests.conftest import (
+    WAIT_SECONDS,
+    Asking,
+    come,
+    do,
+    eventually,
+    indexed,
+    put,
+    results,
+)
 from services.worker.tests.working import Worker
 
 
@@ -239,7 +249,7 @@ async def test_interactive_jobs_go_before_the_rest_of_a_bulk_batch(
     bulk = [await asking.ask(films, Query(title=title)) for title in titles]
     async with asking.taken(len(bulk)) as deliveries:
         hand = asyncio.create_task(worker.bulk.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 30)
+        await asyncio.to_thread(worker.ranker.begun.wait, 60)
         asked = await asking.ask(films, Query(title="alien"))
         async with asking.taken(1) as urgent:
             answering = asyncio.create_task(worker.jobs.handle(urgent))
@@ -247,7 +257,7 @@ async def test_interactive_jobs_go_before_the_rest_of_a_bulk_batch(
             async def in_line() -> bool:
                 return worker.read_model._thread._work_queue.qsize() > 0
 
-            await eventually(in_line, 30)
+            await eventually(in_line)
             worker.ranker.gate.set()
             await answering
         assert (await asking.read(asked)).state is State.SUCCEEDED
@@ -267,7 +277,7 @@ async def test_a_bulk_batch_whose_words_are_being_encoded_holds_up_no_title(
         async def encoding() -> bool:
             return bool(worker.encoder.texts)
 
-        await eventually(encoding, 30)
+        await eventually(encoding)
         asked = await asking.ask(films, Query(title="alien"))
         async with asking.taken(1) as urgent:
             await worker.jobs.handle(urgent)
@@ -280,7 +290,7 @@ async def test_a_bulk_batch_whose_words_are_being_encoded_holds_up_no_title(
             async def in_line() -> bool:
                 return worker.thread._executor._work_queue.qsize() > 0
 
-            await eventually(in_line, 30)
+            await eventually(in_line)
             worker.encoder.encode_gate.set()
             await answering
         await hand
@@ -351,6 +361,13 @@ async def test_a_job_is_acknowledged_last(worker: Worker, asking: Asking, films:
     assert await asking.read(job) == before
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has jobs given back, however long that takes."""
+    monkeypatch.setattr(job_batch, "RELEASE_SECONDS", WAIT_SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_jobs_that_are_cut_off_go_back_without_an_attempt(
     worker: Worker, asking: Asking, films: str
 ) -> None:
@@ -362,6 +379,24 @@ async def test_jobs_that_are_cut_off_go_back_without_an_attempt(
         hand.cancel()
         await asyncio.wait([hand])
         worker.ranker.gate.set()
+    await asking.waits(1)
+    read = await asking.read(job)
+    assert (read.state, read.attempts) == (State.QUEUED, 0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_jobs_that_are_cut_off_while_they_are_stored_go_back_without_an_attempt(
+    worker: Worker, asking: Asking, films: str
+) -> None:
+    job = await asking.ask(films, Query(title="slow"))
+    async with asking.taken(1) as deliveries:
+        hand = asyncio.create_task(worker.jobs.handle(deliveries))
+        await asyncio.to_thread(worker.ranker.begun.wait, 60)
+        worker.flaky.hangs = True
+        worker.ranker.gate.set()
+        await worker.flaky.hung.wait()
+        hand.cancel()
+        await asyncio.wait([hand])
     await asking.waits(1)
     read = await asking.read(job)
     assert (read.state, read.attempts) == (State.QUEUED, 0)

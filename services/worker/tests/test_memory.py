@@ -195,5 +195,5 @@ def test_apply_waits_for_whoever_reads(memory: CatalogMemory) -> None:
         writer.join(0.05)
         assert writer.is_alive()
         assert len(memory) == 1
-    writer.join(5)
+    writer.join(60)
     assert len(memory) == 2

@@ -29,7 +29,7 @@ class Listener:
                 found.append(IndexAdvanced.FromString(message.body))
             return bool(found)
 
-        await eventually(told, 30)
+        await eventually(told)
         assert found[0].version == 1
         return found[0].sequence, found[0].searchable_item_count
 
@@ -41,7 +41,6 @@ class Listener:
 async def listener(
     channel: AbstractChannel, broker: Broker, catalog: str
 ) -> AsyncIterator[Listener]:
-    await broker.declare(layout.topology_of("worker"))
     queue = await channel.declare_queue(f"progress-{uuid7().hex}", durable=True)
     await queue.bind(layout.RECOMMENDER_EVENTS.name, layout.index_key(catalog))
     yield Listener(queue)
@@ -57,7 +56,7 @@ def encoder() -> WordEncoder:
 async def test_what_can_be_recommended_is_told_when_the_index_has_changed(
     database: Database, broker: Broker, listener: Listener, encoder: WordEncoder, catalog: str
 ) -> None:
-    progress = Progress(database, broker, encoder.id)
+    progress = Progress(database, broker, encoder.id, again_seconds=3600)
     await put(
         database,
         encoder,

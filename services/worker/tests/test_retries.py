@@ -50,7 +50,7 @@ async def test_a_job_that_fails_for_a_passing_reason_is_tried_again_and_its_neig
         assert (await asking.read(other)).state is State.SUCCEEDED
         # The relay would find it, but not before its message comes back.
         due = await asking.sql(
-            "SELECT dispatch_time > now() + make_interval(secs => :tier) FROM recommender.jobs WHERE id = :id",
+            "SELECT dispatch_time > start_time + make_interval(secs => :tier) FROM recommender.jobs WHERE id = :id",
             id=job.id,
             tier=TIERS[0].seconds,
         )

@@ -77,12 +77,15 @@ class GatedReplies(Replies):
 
 
 class FlakyDatabase:
-    """The database: away for as many statements as `away` says, broken by `error` as long as there is one."""
+    """The database: away for as many statements as `away` says, broken by `error` as long as there is one. With
+    `hangs` the next one does not come back until it is cut off, and then says that the database is away."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.away = 0
         self.error: Exception | None = None
+        self.hangs = False
+        self.hung = asyncio.Event()
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Connection]:
@@ -91,8 +94,20 @@ class FlakyDatabase:
             raise Unavailable("The database is away.")
         if self.error is not None:
             raise self.error
+        if self.hangs:
+            self.hangs = False
+            await hang(self.hung)
         async with self._database.driver() as connection:
             yield connection
+
+
+async def hang(hung: asyncio.Event) -> None:
+    """Sets an event, and goes no further. It hides that it is cut off, as what gives up a connection that hangs may."""
+    hung.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError as error:
+        raise Unavailable("The database is away.") from error
 
 
 @dataclass
@@ -113,9 +128,9 @@ class Worker:
 
 @asynccontextmanager
 async def working(
-    database: Database, broker: Broker, *, lease_seconds: float = 10
+    database: Database, broker: Broker, *, lease_seconds: float = 600
 ) -> AsyncIterator[Worker]:
-    """The parts, together."""
+    """The parts, together. No lease runs out, unless it is short."""
     encoder = WordEncoder()
     thread = EncoderThread(encoder)
     flaky: Any = FlakyDatabase(database)
