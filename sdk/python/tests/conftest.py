@@ -18,6 +18,10 @@ async def fake() -> AsyncIterator[Fake]:
 async def client(fake: Fake) -> AsyncIterator[AsyncClient]:
     """A client of the fake that holds a token and repeats fast."""
     async with AsyncClient.connect(
-        fake.target, credentials=Token("t"), retry=Retry(base=0.001), timeout=30, stream_timeout=30
+        fake.target,
+        credentials=Token("t"),
+        retry=Retry(base=0.001),
+        timeout=120,
+        stream_timeout=120,
     ) as connected:
         yield connected

@@ -5,9 +5,10 @@ scripted answer that nobody asked for, fail the test.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -104,15 +105,29 @@ class Call:
         return self.requests[0]
 
 
-class Fake(grpc.GenericRpcHandler):
-    """Answers what it was told to, in that order."""
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An address where nobody listens but who is told of it: nobody else is given its port meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
-    def __init__(self) -> None:
+
+class Fake(grpc.GenericRpcHandler):
+    """Answers what it was told to, in that order.
+
+    Args:
+        target: The address of its own, to which it comes back after a stop.
+        credentials: Of the server; None for plain text.
+    """
+
+    def __init__(self, target: str, credentials: grpc.ServerCredentials | None) -> None:
         self.calls: list[Call] = []
         self.unexpected: list[str] = []
         self.unread = False
-        self.target = ""
-        self.credentials: grpc.ServerCredentials | None = None
+        self.target = target
+        self._credentials = credentials
         self._methods: dict[str, MethodDescriptor] = {
             f"/{service.full_name}/{method.name}": method
             for service in services()
@@ -136,15 +151,13 @@ class Fake(grpc.GenericRpcHandler):
         return [call for call in self.calls if call.method == method]
 
     async def start(self) -> None:
-        """Listens: at first on a free port, later on the same again."""
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        """Listens."""
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
         self._server.add_generic_rpc_handlers((self,))
-        address = self.target or "127.0.0.1:0"
-        if self.credentials is None:
-            port = self._server.add_insecure_port(address)
+        if self._credentials is None:
+            self._server.add_insecure_port(self.target)
         else:
-            port = self._server.add_secure_port(address, self.credentials)
-        self.target = f"127.0.0.1:{port}"
+            self._server.add_secure_port(self.target, self._credentials)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -224,12 +237,13 @@ async def _settled(one: One, context: Context) -> Message | None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Fake]:
+async def running(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[Fake]:
     """A fake that listens, held to its script at the end."""
-    fake = Fake()
-    await fake.start()
-    try:
-        yield fake
-    finally:
-        await fake.stop()
+    with nobody() as target:
+        fake = Fake(target, credentials)
+        await fake.start()
+        try:
+            yield fake
+        finally:
+            await fake.stop()
     fake.verify()

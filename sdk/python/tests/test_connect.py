@@ -111,39 +111,32 @@ async def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Pat
     chain, key = pem(certificate("server", authority))
     mine, my_key = pem(certificate("client", authority))
     (tmp_path / "ca.pem").write_bytes(ca)
-    fake = Fake()
-    fake.credentials = grpc.ssl_server_credentials(
+    credentials = grpc.ssl_server_credentials(
         [(key, chain)], root_certificates=ca, require_client_auth=True
     )
-    await fake.start()
-    fake.script("GetCatalog", WireCatalog(name="catalogs/films"), WireCatalog())
     trusted = Tls(ca=tmp_path / "ca.pem", certificate=mine, key=my_key)
     named = Tls(ca=ca, certificate=mine, key=my_key, server_name="mesh.test")
-    for tls in (trusted, named):
-        async with AsyncClient.connect(fake.target, tls=tls) as client:
-            await client.get_catalog("films")
-    # Neither without a certificate, nor by the system's authorities.
-    for tls in (Tls(ca=ca), Tls(certificate=mine, key=my_key)):
-        retry = Retry(attempts=1)
-        async with AsyncClient.connect(fake.target, tls=tls, retry=retry) as client:
-            with pytest.raises(Unavailable):
-                await client.get_catalog("films", timeout=30)
-    await fake.stop()
-    fake.verify()
+    async with running(credentials) as fake:
+        fake.script("GetCatalog", WireCatalog(name="catalogs/films"), WireCatalog())
+        for tls in (trusted, named):
+            async with AsyncClient.connect(fake.target, tls=tls) as client:
+                await client.get_catalog("films")
+        # Neither without a certificate, nor by the system's authorities.
+        for tls in (Tls(ca=ca), Tls(certificate=mine, key=my_key)):
+            retry = Retry(attempts=1)
+            async with AsyncClient.connect(fake.target, tls=tls, retry=retry) as client:
+                with pytest.raises(Unavailable):
+                    await client.get_catalog("films", timeout=120)
 
 
 async def test_tls_with_a_self_signed_certificate() -> None:
     chain, key = pem(certificate("server"))
-    fake = Fake()
-    fake.credentials = grpc.ssl_server_credentials([(key, chain)])
-    await fake.start()
-    fake.script("GetCatalog", WireCatalog(name="catalogs/films"))
-    async with AsyncClient.connect(fake.target, tls=Tls(ca=chain)) as client:
-        assert (await client.get_catalog("films")).id == "films"
     other, _ = pem(certificate("server"))
-    retry = Retry(attempts=1)
-    async with AsyncClient.connect(fake.target, tls=Tls(ca=other), retry=retry) as client:
-        with pytest.raises(Unavailable):
-            await client.get_catalog("films", timeout=30)
-    await fake.stop()
-    fake.verify()
+    async with running(grpc.ssl_server_credentials([(key, chain)])) as fake:
+        fake.script("GetCatalog", WireCatalog(name="catalogs/films"))
+        async with AsyncClient.connect(fake.target, tls=Tls(ca=chain)) as client:
+            assert (await client.get_catalog("films")).id == "films"
+        retry = Retry(attempts=1)
+        async with AsyncClient.connect(fake.target, tls=Tls(ca=other), retry=retry) as client:
+            with pytest.raises(Unavailable):
+                await client.get_catalog("films", timeout=120)

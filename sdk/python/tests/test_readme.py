@@ -86,7 +86,7 @@ async def test_an_example_runs(fake: Fake, example: str) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, complained = await asyncio.wait_for(process.communicate(), 60)
+    said, complained = await asyncio.wait_for(process.communicate(), 300)
     assert process.returncode == 0, complained.decode()
     # Nothing of what gRPC logs by itself is an error of the example.
     assert "Traceback" not in complained.decode()

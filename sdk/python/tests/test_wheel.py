@@ -30,7 +30,7 @@ async def run(*command: str | Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, complained = await asyncio.wait_for(process.communicate(), 120)
+    said, complained = await asyncio.wait_for(process.communicate(), 600)
     assert process.returncode == 0, complained.decode()
     return said.decode()
 

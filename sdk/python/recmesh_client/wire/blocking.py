@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent import futures
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from recmesh_client.wire.caller import client_closed
 
 T = TypeVar("T")
 
@@ -24,22 +27,31 @@ class LoopThread:
             target=self._loop.run_forever, name="recmesh-client", daemon=True
         )
         self._thread.start()
+        self._closing = False
+        self._lock = threading.Lock()
+        """Nothing is handed to the loop once it has begun to close: nobody would do it."""
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns or raises. When the waiting is interrupted, it is cancelled.
 
         Raises:
+            Cancelled: The loop was closed meanwhile.
             RuntimeError: The loop is closed, or this is its own thread, where waiting would be for ever.
         """
-        if self.closed or threading.current_thread() is self._thread:
-            coroutine.close()
-            raise RuntimeError("the client is closed, or called from within its own event loop")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._lock:
+            if self._closing or threading.current_thread() is self._thread:
+                coroutine.close()
+                raise RuntimeError("the client is closed, or called from within its own event loop")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
+        except futures.CancelledError:
+            # It did not end by itself within the time that it had.
+            error = client_closed()
         except BaseException:
             future.cancel()
             raise
+        raise error
 
     def each(self, source: AsyncIterator[T]) -> Iterator[T]:
         """What an asynchronous generator yields. It is closed when this one is."""
@@ -56,17 +68,21 @@ class LoopThread:
 
     @property
     def closed(self) -> bool:
-        """It runs no more."""
-        return self._loop.is_closed()
+        """It takes nothing more."""
+        return self._closing
 
     def close(self) -> None:
         """Stops the loop; a second time it does nothing."""
-        if self.closed:
-            return
-        self.run(_settle())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        try:
+            asyncio.run_coroutine_threadsafe(_settle(), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
 
 async def _settle() -> None:

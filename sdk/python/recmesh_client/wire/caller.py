@@ -164,4 +164,9 @@ def raised_by(failed: BaseException, service: str) -> RecmeshError:
     task = asyncio.current_task()
     if isinstance(failed, asyncio.CancelledError) and task is not None and task.cancelling():
         raise failed
+    return client_closed()
+
+
+def client_closed() -> Cancelled:
+    """What calls end with that were in hand when the client was closed."""
     return Cancelled("The client is closed.", reason=ErrorReason.CANCELLED)

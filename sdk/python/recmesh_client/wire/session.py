@@ -149,9 +149,9 @@ class Session:
 
 
 async def _outcome(renewal: asyncio.Task[RecmeshError | None], deadline: Deadline) -> None:
-    done, _ = await asyncio.wait((renewal,), timeout=deadline.left())
-    if not done:
-        deadline.left()
+    # An event loop may wake up a little too early.
+    while not renewal.done():
+        await asyncio.wait((renewal,), timeout=deadline.left())
     error = renewal.result()
     if error is not None:
         raise error
