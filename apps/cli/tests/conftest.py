@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sdk.python.tests.fake import Fake, running
 
-SECONDS = 60
+SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sys
 
 import grpc
 import pytest
-from apps.cli.tests.conftest import Recmesh
+from apps.cli.tests.conftest import SECONDS, Recmesh
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from sdk.python.tests.fake import Failure, Fake
@@ -148,7 +148,7 @@ async def test_an_id_that_leaves_no_room_is_folded_and_not_cut(
 
 
 async def test_nothing_that_grpc_logs_is_shown(fake: Fake, recmesh: Recmesh) -> None:
-    done = await recmesh("--tls", "search", "films", "a")
+    done = await recmesh("--tls", "--timeout", "300", "search", "films", "a")
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert done.err.startswith(f"Error: The catalog service at {fake.target} cannot be reached (")
 
@@ -327,7 +327,7 @@ async def test_errors_are_a_line_that_says_what_to_do(
 
 async def test_nobody_there_is_a_line(recmesh: Recmesh, fake: Fake) -> None:
     await fake.stop()
-    done = await recmesh("--timeout", "1", "search", "films", "a")
+    done = await recmesh("--timeout", "300", "search", "films", "a")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"Error: The catalog service at {fake.target} cannot be reached (")
     assert done.err.count("\n") == 1
@@ -455,7 +455,7 @@ async def test_a_reader_that_goes_away_is_no_error(fake: Fake, environment: dict
         env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, err = await asyncio.wait_for(process.communicate(), 60)
+    _, err = await asyncio.wait_for(process.communicate(), SECONDS)
     assert err == b""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -65,6 +65,7 @@ def test_lines_of_json(tmp_path: Path) -> None:
     assert read[-1] == Record(6, {"id": 2})
 
 
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.integers())))
 @pytest.mark.parametrize("indent", [None, 2])
 def test_an_array_of_objects(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from apps.cli.tests.conftest import Recmesh
+from apps.cli.tests.conftest import SECONDS, Recmesh
 from apps.cli.tests.sources import movielens
 from sdk.python.tests.fake import Call, Failure, Fake, Hang
 
@@ -185,14 +185,14 @@ async def test_stopped_by_hand_it_says_how_far_it_came(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    await asyncio.wait_for(hang.asked.wait(), 60)
+    await asyncio.wait_for(hang.asked.wait(), SECONDS)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), SECONDS)
     assert process.returncode == 130, err.decode()
     assert out.decode().startswith("items: 5,000 new, 0 changed")
     assert "Stopped. What is counted below is written; run it again to go on.\n" in err.decode()
     assert "Traceback" not in err.decode()
-    await asyncio.wait_for(hang.cancelled.wait(), 60)
+    await asyncio.wait_for(hang.cancelled.wait(), SECONDS)
 
 
 async def test_the_bar_shows_rows_rate_errors_and_time(
@@ -210,8 +210,8 @@ async def test_the_bar_shows_rows_rate_errors_and_time(
     )
     os.close(terminal)
     shown = asyncio.create_task(asyncio.to_thread(read_all, screen))
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    said = await asyncio.wait_for(shown, 60)
+    out, _ = await asyncio.wait_for(process.communicate(), SECONDS)
+    said = await asyncio.wait_for(shown, SECONDS)
     assert process.returncode == 0
     assert out.decode().startswith("items: 2 new")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)

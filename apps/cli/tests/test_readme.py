@@ -107,7 +107,7 @@ async def test_an_example_runs(
         stderr=asyncio.subprocess.PIPE,
     )
     typed = b"me@example.org\ncorrect horse\n"
-    out, err = await asyncio.wait_for(process.communicate(typed), 120)
+    out, err = await asyncio.wait_for(process.communicate(typed), 600)
     assert process.returncode == 0, err.decode()
     assert out
     for wrong in ("Traceback", "Error:", "is missing in"):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recmesh_cli.formats import titles
@@ -35,6 +35,7 @@ def test_a_title_is_taken_apart(
     assert titles.parse(said) == expected
 
 
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_any_text_is_a_title(said: str) -> None:
     title, _, _ = titles.parse(said)

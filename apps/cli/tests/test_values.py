@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recmesh_cli.formats import values
@@ -86,6 +86,7 @@ def test_types_of_interactions(said: str) -> None:
     assert values.interaction_type(said) is InteractionType.LIKE
 
 
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_every_text_makes_an_id_that_the_contract_takes(said: str) -> None:
     made = values.item_id(said)

@@ -2,7 +2,8 @@ import asyncio
 import threading
 import time
 
-from argon2 import extract_parameters
+import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from recmesh_auth.sign_ins.passwords import Passwords
 
@@ -26,10 +27,25 @@ async def test_no_hash_takes_as_long_as_a_wrong_password() -> None:
         assert extract_parameters(passwords._decoy) == extract_parameters(kept)
 
 
-async def test_at_most_two_are_computed_at_a_time() -> None:
+async def test_at_most_two_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, end = threading.Semaphore(0), threading.Event()
+
+    def hold(_: PasswordHasher, password: str) -> str:
+        begun.release()
+        assert end.wait(60)
+        return password
+
     async with Passwords() as passwords:
-        await asyncio.gather(*(passwords.hash("password") for _ in range(8)))
-        assert sum(thread.name.startswith("argon2") for thread in threading.enumerate()) == 2
+        monkeypatch.setattr(PasswordHasher, "hash", hold)
+        hashes = [asyncio.create_task(passwords.hash(f"password {n}")) for n in range(8)]
+        try:
+            for _ in range(2):
+                assert await asyncio.to_thread(begun.acquire, timeout=60)
+            # All eight have been handed over by now: each would have a thread if it could.
+            assert sum(thread.name.startswith("argon2") for thread in threading.enumerate()) == 2
+        finally:
+            end.set()
+        assert len(set(await asyncio.gather(*hashes))) == 8
 
 
 async def test_the_decoy_cannot_be_guessed() -> None:

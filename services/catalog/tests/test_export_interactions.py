@@ -29,7 +29,7 @@ async def until(
 ) -> list[ExportInteractionsResponse]:
     """Exports again until these are told: other tests' transactions may hold them back for a moment."""
     answers: list[ExportInteractionsResponse] = []
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         answers += await export(mesh, parent, answers[-1].resume_token if answers else token)
         if wanted <= set(ids(answers)):

@@ -13,7 +13,7 @@ from recmesh.catalog.v1.item_pb2 import Item
 from recmesh.events.v1.catalog_events_pb2 import ItemsChanged
 from services.catalog.tests.conftest import ADMIN, EDITOR, Mesh, failure
 
-MANY = 5000
+MANY = 2500
 IN_A_MESSAGE = 250
 
 

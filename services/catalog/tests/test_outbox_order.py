@@ -15,12 +15,12 @@ from recmesh_catalog.outbox.relay import BATCH, Relay
 from recmesh_catalog.outbox.repository import OutboxRepository
 from recmesh_kit.broker import Broker
 from recmesh_kit.errors import Unavailable
-from recmesh_kit.layout import topology_of
+from recmesh_kit.layout import CATALOG_EVENTS, INDEX, topology_of
 from recmesh_kit.publisher import Outgoing
 from services.catalog.tests.conftest import Mesh
-from services.catalog.tests.test_relay import broker, broker_at, index, receive, waiting
+from services.catalog.tests.test_relay import broker, inbox, told, waiting
 
-__all__ = ["broker", "index"]
+__all__ = ["broker", "inbox"]
 
 
 class Tampered(Broker):
@@ -90,29 +90,22 @@ async def until_someone_waits(mesh: Mesh) -> None:
             await asyncio.sleep(0.01)
 
 
-async def told(index: AbstractQueue, count: int) -> list[str]:
-    """The routing keys of the next messages; no others are there."""
-    keys = [str((await receive(index)).routing_key) for _ in range(count)]
-    assert await index.get(no_ack=True, fail=False) is None
-    return keys
-
-
 async def test_an_earlier_change_that_commits_later_is_told(
-    mesh: Mesh, broker: Broker, index: AbstractQueue
+    mesh: Mesh, broker: Broker, inbox: AbstractQueue
 ) -> None:
     relay = Relay(mesh.database, broker)
     async with mesh.database.transaction() as early:
         await OutboxRepository(early).add("item.early", b"", None)
         await write(mesh, "item.late")
         await relay.send_waiting()
-        assert await told(index, 1) == ["item.late"]
+        assert await told(inbox, 1) == ["item.late"]
     await relay.send_waiting()
-    assert await told(index, 1) == ["item.early"]
+    assert await told(inbox, 1) == ["item.early"]
     assert await waiting(mesh) == []
 
 
 async def test_numbers_that_were_rolled_back_hold_nothing_up(
-    mesh: Mesh, broker: Broker, index: AbstractQueue
+    mesh: Mesh, broker: Broker, inbox: AbstractQueue
 ) -> None:
     await write(mesh, "item.a")
     with suppress(LookupError):
@@ -121,7 +114,7 @@ async def test_numbers_that_were_rolled_back_hold_nothing_up(
             raise LookupError
     await write(mesh, "item.b")
     await Relay(mesh.database, broker).send_waiting()
-    assert await told(index, 2) == ["item.a", "item.b"]
+    assert await told(inbox, 2) == ["item.a", "item.b"]
 
 
 async def test_items_get_their_revisions_in_the_order_of_commits(mesh: Mesh, parent: str) -> None:
@@ -139,19 +132,19 @@ async def test_items_get_their_revisions_in_the_order_of_commits(mesh: Mesh, par
 
 
 async def test_what_a_dead_relay_has_sent_is_sent_again(
-    mesh: Mesh, broker: Broker, index: AbstractQueue
+    mesh: Mesh, broker: Broker, inbox: AbstractQueue
 ) -> None:
     await write(mesh, "item.a")
     with pytest.raises(asyncio.CancelledError):
         await Relay(mesh.database, Dying(broker)).send_waiting()
     assert await waiting(mesh) == [("item.a",)]
     await Relay(mesh.database, broker).send_waiting()
-    assert await told(index, 2) == ["item.a", "item.a"]
+    assert await told(inbox, 2) == ["item.a", "item.a"]
     assert await waiting(mesh) == []
 
 
 async def test_a_relay_that_hangs_holds_only_what_it_has_in_hand(
-    mesh: Mesh, broker: Broker, index: AbstractQueue
+    mesh: Mesh, broker: Broker, inbox: AbstractQueue
 ) -> None:
     await write(mesh, *["item.held"] * BATCH, "item.free")
     hanging = Hanging(broker)
@@ -159,11 +152,11 @@ async def test_a_relay_that_hangs_holds_only_what_it_has_in_hand(
     await hanging.asked.wait()
     relay = Relay(mesh.database, broker)
     await relay.send_waiting()
-    assert await told(index, 1) == ["item.free"]
+    assert await told(inbox, 1) == ["item.free"]
     stuck.cancel()
     await asyncio.wait([stuck])
     await relay.send_waiting()
-    assert await told(index, BATCH) == ["item.held"] * BATCH
+    assert await told(inbox, BATCH) == ["item.held"] * BATCH
 
 
 async def test_a_full_queue_holds_up_its_own_kind_only(mesh: Mesh, broker: Broker) -> None:
@@ -177,15 +170,19 @@ async def test_a_full_queue_holds_up_its_own_kind_only(mesh: Mesh, broker: Broke
 
 
 async def test_what_no_queue_takes_waits_until_one_does(
-    mesh: Mesh, broker: Broker, index: AbstractQueue, amqp_url: str
+    mesh: Mesh, broker: Broker, inbox: AbstractQueue
 ) -> None:
     await write(mesh, "item.a", "interaction.a")
-    await index.delete(if_unused=False, if_empty=False)
+    index = await inbox.channel.get_queue(INDEX.name, ensure=False)
     relay = Relay(mesh.database, broker)
-    await relay.send_waiting()
-    assert await waiting(mesh) == [("item.a",)]
-    async with broker_at(amqp_url) as again:
-        await again.declare(topology_of("catalog"))
+    try:
+        for queue in (inbox, index):
+            await queue.unbind(CATALOG_EVENTS.name, "item.#")
+        await relay.send_waiting()
+        assert await waiting(mesh) == [("item.a",)]
+    finally:
+        await broker.declare(topology_of("catalog"))
+    await inbox.bind(CATALOG_EVENTS.name, "item.#")
     await relay.send_waiting()
     assert await waiting(mesh) == []
-    assert await told(index, 1) == ["item.a"]
+    assert await told(inbox, 1) == ["item.a"]

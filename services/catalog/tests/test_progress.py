@@ -158,13 +158,11 @@ async def test_no_more_than_the_reader_can_see(mesh: Mesh, parent: str) -> None:
 
 
 async def test_broker_that_comes_late(mesh: Mesh, amqp_url: str, parent: str) -> None:
-    proxy = Proxy.to(amqp_url)
-    await proxy.open()
-    await proxy.close()
-    async with broker_at(proxy.url) as late, broker_at(amqp_url) as broker:
-        await listen(late, mesh)
-        await proxy.open()
-        await broker.declare(layout.topology_of("catalog"))
-        await tell(broker, parent, 5, 3)
-        await until(mesh, parent, 3)
-    await proxy.close()
+    async with Proxy.to(amqp_url) as proxy:
+        await proxy.close()
+        async with broker_at(proxy.url) as late, broker_at(amqp_url) as broker:
+            await listen(late, mesh)
+            await proxy.open()
+            await broker.declare(layout.topology_of("catalog"))
+            await tell(broker, parent, 5, 3)
+            await until(mesh, parent, 3)
