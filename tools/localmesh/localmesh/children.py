@@ -103,7 +103,8 @@ class Child:
         while (left := deadline - time.monotonic()) > 0:
             process.send_signal(self.spec.stop_signal)
             try:
-                await asyncio.wait_for(self.wait(), min(left, self.spec.stop_again or left))
+                async with asyncio.timeout(min(left, self.spec.stop_again or left)):
+                    await self.wait()
             except TimeoutError:
                 continue
             return
@@ -134,7 +135,8 @@ class Child:
     async def complete(self, limit: float) -> None:
         """Wait for a program that does its work and ends. Raises MeshError unless it succeeds."""
         try:
-            code = await asyncio.wait_for(self.wait(), limit)
+            async with asyncio.timeout(limit):
+                code = await self.wait()
         except TimeoutError:
             await self.stop()
             msg = f"not done in {limit:.0f} s"

@@ -40,7 +40,7 @@ def _works(identity: str, binary: Path, folder: Path) -> bool:
         (*launcher(signal.SIGKILL, identity), *map(str, probe)),
         env={"PATH": os.defpath},
         capture_output=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     return result.returncode == 0

@@ -22,10 +22,10 @@ from localmesh.supervisor import Member, Supervisor, Unit, together
 from recmesh_kit import probe
 
 SUPERVISOR_LOG = "supervisor.log"
-_SERVICE_SECONDS = 60.0
-_WORKER_SECONDS = 180.0
+_SERVICE_SECONDS = 120.0
+_WORKER_SECONDS = 240.0
 """A worker loads the encoder before it is ready."""
-_MIGRATION_SECONDS = 120.0
+_MIGRATION_SECONDS = 240.0
 _SERVERS_STOP_SECONDS = 120.0
 _STAGES_OF_SERVICES = 5
 """Auth, the catalog, recommenders, workers; and one that is being replaced."""

@@ -17,7 +17,7 @@ from localmesh.paths import private_dir
 from localmesh.ports import HOST, address
 
 ADMIN = "postgres"
-START_LIMIT = 60.0
+START_LIMIT = 120.0
 _INITDB_FLAGS = (
     f"--username={ADMIN}",
     "--auth=scram-sha-256",

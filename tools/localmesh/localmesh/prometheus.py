@@ -17,7 +17,7 @@ from localmesh.paths import checkout, private_dir
 from localmesh.ports import HOST, address
 
 NAME = "prometheus"
-START_LIMIT = 60.0
+START_LIMIT = 120.0
 SCRAPE_SECONDS = 5.0
 """Between two looks, for people."""
 BROKER = "rabbitmq"

@@ -20,7 +20,7 @@ from localmesh.paths import private_dir
 from localmesh.ports import HOST, address
 
 ADMIN = "recmesh_admin"
-START_LIMIT = 120.0
+START_LIMIT = 240.0
 MISSING = (
     "RabbitMQ is not installed: run `apt-get install rabbitmq-server`, or set AMQP_URL to a "
     "server of yours, or use `docker compose up`"

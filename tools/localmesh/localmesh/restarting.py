@@ -17,7 +17,9 @@ from localmesh.servers import kind
 from localmesh.state import MeshState, Restart, running_state
 
 _LOOK_SECONDS = 0.2
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0
+_KNOWN = 10
+"""Of so many restarts the outcome is known. Whoever asked may look for it when the next one is in hand."""
 
 
 class Restarts:
@@ -31,8 +33,8 @@ class Restarts:
     def __init__(self, paths: Paths, changed: Callable[[], None]) -> None:
         self._paths = paths
         self._changed = changed
-        self.last: Restart | None = None
-        """The one in hand, or the one before."""
+        self.known: list[Restart] = []
+        """The latest, the last of which may be in hand."""
         paths.restart.unlink(missing_ok=True)
 
     async def serve(self, mesh: Mesh) -> None:
@@ -60,7 +62,8 @@ class Restarts:
         self._tell(replace(restart, over=True, error=error))
 
     def _tell(self, restart: Restart) -> None:
-        self.last = restart
+        before = [known for known in self.known if known.id != restart.id]
+        self.known = [*before, restart][-_KNOWN:]
         self._changed()
 
 
@@ -113,8 +116,8 @@ def await_end(paths: Paths, request: str, heard: Callable[[str], None]) -> MeshS
     """
     told, deadline = 0, time.monotonic() + _ANSWER_SECONDS
     while (state := running_state(paths)) is not None:
-        restart = state.restart
-        if restart is not None and restart.id == request:
+        restart = next((known for known in state.restarts if known.id == request), None)
+        if restart is not None:
             for name in restart.done[told:]:
                 heard(name)
             told = len(restart.done)

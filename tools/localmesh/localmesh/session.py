@@ -47,7 +47,7 @@ async def _locked(plan: Plan, while_up: Callable[[], Awaitable[int]]) -> int:
     phase, failure = "starting", ""
 
     def changed() -> None:
-        replace(mesh.state(os.getpid(), phase), restart=restarts.last).write(plan.paths)
+        replace(mesh.state(os.getpid(), phase), restarts=restarts.known).write(plan.paths)
 
     mesh = Mesh(plan, say, changed)
     restarts = Restarts(plan.paths, changed)

@@ -7,13 +7,13 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from localmesh.paths import Paths
 
-_PREDECESSOR_SECONDS = 20.0
-_LOCK_ATTEMPTS = 6
+_PREDECESSOR_SECONDS = 60.0
+_LOCK_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class MeshState:
     members: list[MemberState] = field(default_factory=list)
     stop_limit: float = 180.0
     """Seconds in which all of it has stopped, once it is told to."""
-    restart: Restart | None = None
-    """The one in hand, or the last one."""
+    restarts: list[Restart] = field(default_factory=list)
+    """The latest, the last of which may be in hand."""
 
     def write(self, paths: Paths) -> None:
         """Replace the state file."""
@@ -68,27 +68,29 @@ class MeshState:
 def last_state(paths: Paths) -> MeshState | None:
     """What the last supervisor wrote, whether or not it still runs."""
     try:
-        fields = json.loads(paths.state.read_text())
+        written = json.loads(paths.state.read_text())
     except FileNotFoundError:
         return None
-    members = [MemberState(**member) for member in fields.pop("members")]
-    restart = fields.pop("restart", None)
-    return MeshState(**fields, members=members, restart=Restart(**restart) if restart else None)
+    # Another version may have written it.
+    known = {
+        field.name: written[field.name] for field in fields(MeshState) if field.name in written
+    }
+    members = [MemberState(**member) for member in known.pop("members", ())]
+    restarts = [Restart(**restart) for restart in known.pop("restarts", ())]
+    return MeshState(**known, members=members, restarts=restarts)
 
 
 def take_lock(paths: Paths) -> int | None:
     """Become the one supervisor. Returns a descriptor to keep open, None if there is one."""
     lock = os.open(paths.lock, os.O_CREAT | os.O_RDWR, 0o600)
-    for _ in range(_LOCK_ATTEMPTS):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Perhaps only somebody who asks whether it is running.
-            time.sleep(0.05)
-        else:
-            return lock
-    os.close(lock)
-    return None
+    while not _flock(lock, fcntl.LOCK_EX):
+        if not _flock(lock, fcntl.LOCK_SH):
+            os.close(lock)
+            return None
+        # Only somebody who asks whether it is running.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        time.sleep(_LOCK_PAUSE)
+    return lock
 
 
 def running(paths: Paths) -> bool:
@@ -98,12 +100,17 @@ def running(paths: Paths) -> bool:
     lock = os.open(paths.lock, os.O_RDWR)
     try:
         # Shared: two that ask at the same time do not take each other for a supervisor.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _flock(lock, fcntl.LOCK_SH)
     finally:
         os.close(lock)
-    return False
+
+
+def _flock(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def running_state(paths: Paths) -> MeshState | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from localmesh.children import Child, Spec
 from localmesh.errors import MeshError
+from recmesh_kit.tasks import end_if_cancelled
 
 _FIRST_PAUSE = 0.5
 _STEADY_SECONDS = 60.0
@@ -135,6 +136,8 @@ class Supervisor:
         first = min(_FIRST_PAUSE, self._longest_pause)
         pause = first
         while True:
+            # Whoever asks a server whether it is ready may have lost the word to end.
+            end_if_cancelled()
             began = time.monotonic()
             if member.child is not None and member.child.running:
                 code = await member.child.wait()

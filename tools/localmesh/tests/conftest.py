@@ -21,7 +21,10 @@ def main(name):
         return
     if Path(f"{name}.breaks").exists():
         sys.exit("the stand-in was told to break")
-    Path(f"{name}.env").write_text(json.dumps(dict(os.environ)))
+    # Whole: of a service there may be two, which write at the same time.
+    new = Path(f"{name}.env.{os.getpid()}")
+    new.write_text(json.dumps(dict(os.environ)))
+    new.replace(f"{name}.env")
     if Path(f"{name}.silent").exists():
         signal.pause()
     import grpc
@@ -83,7 +86,7 @@ class Checkout:
     def call(self, *arguments: str) -> tuple[int, str]:
         with self.spawn(*arguments) as process:
             try:
-                output, _ = process.communicate(timeout=400)
+                output, _ = process.communicate(timeout=900)
             except subprocess.TimeoutExpired:
                 process.terminate()
                 raise
@@ -119,7 +122,7 @@ class Checkout:
         pid: int = self.member(name)["pid"]
         return pid
 
-    def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Wait for a condition. A file that is not there yet counts as no."""
         deadline = time.monotonic() + seconds
         while True:

@@ -90,5 +90,24 @@ async def test_program_that_never_gets_ready_is_told(tmp_path: Path) -> None:
     await slow.stop()
 
 
+async def test_who_is_told_to_wait_no_longer_hears_it_also_when_the_program_ends(
+    tmp_path: Path,
+) -> None:
+    for turns in range(8):
+        brief = child(tmp_path, "")
+        brief.start()
+        assert brief.pid is not None
+        waiting = asyncio.create_task(brief.complete(limit=60))
+        await asyncio.sleep(0)
+        # Held up until it has ended, so that the end and the word come as close as can be.
+        os.waitid(os.P_PID, brief.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        await brief.stop()
+
+
 def test_environment_is_not_printed(tmp_path: Path) -> None:
     assert "not shown" not in repr(child(tmp_path, "").spec)

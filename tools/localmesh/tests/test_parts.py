@@ -1,3 +1,5 @@
+import fcntl
+import itertools
 import os
 import socket
 import subprocess
@@ -14,10 +16,12 @@ from localmesh.definitions import ALL, User
 from localmesh.environment import METRICS, Environment
 from localmesh.errors import MeshError
 from localmesh.mesh import Mesh
+from localmesh.paths import Paths
 from localmesh.plan import Plan
-from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports, free_ports, require_free
+from localmesh.ports import MOST_BROKERS, MOST_RECOMMENDERS, Ports, require_free
 from localmesh.rabbitmq import ADMIN, MISSING, RabbitMQ
 from localmesh.servers import Broker, Database, broker_users
+from localmesh.state import MeshState, last_state, take_lock
 from localmesh.vault import Vault
 from recmesh_kit import broker as kit_broker
 from recmesh_kit.amqp import TopologyError
@@ -138,11 +142,38 @@ def test_every_taken_port_is_named() -> None:
     any_port = ("127.0.0.1", 0)
     with socket.create_server(any_port) as one, socket.create_server(any_port) as two:
         first, second = (taker.getsockname()[1] for taker in (one, two))
-        [third] = free_ports(1)
         with pytest.raises(MeshError) as told:
-            require_free({"auth": first, "catalog": second, "worker-0": third})
+            # 0 is any port that is free.
+            require_free({"auth": first, "catalog": second, "worker-0": 0})
     assert f"port {first}, which auth needs; port {second}, which catalog needs" in str(told.value)
-    assert str(third) not in str(told.value)
+    assert "worker-0" not in str(told.value)
+
+
+def test_who_asks_whether_it_runs_keeps_no_supervisor_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths(tmp_path)
+    paths.lock.touch()
+    asking = os.open(paths.lock, os.O_RDWR)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    pauses = itertools.count(1)
+
+    def pause(_: float) -> None:
+        # However long whoever asks is held up.
+        if next(pauses) == 100:
+            os.close(asking)
+
+    monkeypatch.setattr("localmesh.state.time.sleep", pause)
+    lock = take_lock(paths)
+    assert lock is not None
+    assert take_lock(paths) is None
+    os.close(lock)
+
+
+def test_what_another_version_wrote_of_itself_is_understood(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.state.write_text('{"pid": 1, "phase": "ready", "members": [], "restart": null}')
+    assert last_state(paths) == MeshState(1, "ready")
 
 
 def test_program_of_a_dead_parent_does_not_start(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from localmesh.errors import MeshError
 from localmesh.listening import listens
 from localmesh.paths import Paths
-from localmesh.restarting import Restarts, ask, chosen
-from localmesh.state import MemberState, MeshState
+from localmesh.restarting import Restarts, ask, await_end, chosen
+from localmesh.state import MemberState, MeshState, take_lock
 
 if TYPE_CHECKING:
     from localmesh.mesh import Mesh
@@ -66,7 +66,7 @@ def test_a_mesh_that_stops_ends_both_processes(replicas: Checkout) -> None:
         replicas.until(lambda: len(workers(replicas)) > 2)
         code, output = replicas.call("down")
         assert code == 0, output
-        said, _ = restarting.communicate(timeout=60)
+        said, _ = restarting.communicate(timeout=400)
     assert restarting.returncode == 1
     assert "the mesh stopped meanwhile" in said
     replicas.ended()
@@ -131,8 +131,7 @@ async def test_while_one_is_in_hand_another_is_refused(tmp_path: Path, failure: 
     paths.restart.touch()
 
     def changed() -> None:
-        assert restarts.last is not None
-        if restarts.last.over:
+        if restarts.known[-1].over:
             over.set()
 
     restarts = Restarts(paths, changed)
@@ -147,19 +146,56 @@ async def test_while_one_is_in_hand_another_is_refused(tmp_path: Path, failure: 
                 ask(paths, ["auth"])
             mesh.outcome.set_exception(failure)
             await over.wait()
-        assert restarts.last is not None
-        assert (restarts.last.done, restarts.last.error) == ([], "it broke")
+        [known] = restarts.known
+        assert (known.done, known.error) == ([], "it broke")
         ask(paths, ["auth"])
     finally:
         serving.cancel()
         await asyncio.wait([serving])
 
 
+async def test_an_outcome_is_known_when_the_next_restart_is_in_hand(tmp_path: Path) -> None:
+    paths, mesh, over = Paths(tmp_path), Slow(), asyncio.Event()
+    mesh.outcome.set_result(None)
+    lock = take_lock(paths)
+    assert lock is not None
+
+    def changed() -> None:
+        MeshState(os.getpid(), "ready", restarts=restarts.known).write(paths)
+        if restarts.known[-1].over:
+            over.set()
+
+    restarts = Restarts(paths, changed)
+    serving = asyncio.create_task(restarts.serve(cast("Mesh", mesh)))
+    try:
+        async with asyncio.timeout(60):
+            first = ask(paths, ["auth"])
+            await over.wait()
+            mesh.outcome = asyncio.get_running_loop().create_future()
+            mesh.asked.clear()
+            ask(paths, ["worker-0"])
+            await mesh.asked.wait()
+            # Who asked for the first one was slow to look.
+            heard: list[str] = []
+            state = await asyncio.to_thread(await_end, paths, first, heard.append)
+        assert heard == ["auth"]
+        assert [(known.done, known.over) for known in state.restarts] == [
+            (["auth"], True),
+            ([], False),
+        ]
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+        os.close(lock)
+
+
 def test_who_listens_is_known_by_its_process() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert listens(os.getpid(), port)
-        assert not listens(os.getpid(), port + 1)
         assert not listens(os.getppid(), port)
+        with socket.socket() as quiet:
+            quiet.bind(("127.0.0.1", 0))
+            assert not listens(os.getpid(), quiet.getsockname()[1])
     assert not listens(os.getpid(), port)
     assert not listens(2**22 + 1, port)

@@ -18,7 +18,7 @@ from localmesh.prometheus import RULES
 if TYPE_CHECKING:
     from tools.localmesh.tests.conftest import Checkout
 
-pytestmark = pytest.mark.xdist_group("mesh")
+pytestmark = pytest.mark.xdist_group("up")
 
 
 def env_of(mesh: Checkout, service: str) -> dict[str, str]:
@@ -161,22 +161,26 @@ def test_prometheus_looks_at_every_program_by_the_shipped_rules(mesh: Checkout) 
         labels = [target["labels"] for target in told("targets")["activeTargets"]]
         return {(found["job"], found["instance"]) for found in labels}
 
-    # It is ready before it has read its own list.
-    mesh.until(targets)
-    assert targets() == {
+    def files() -> set[str]:
+        return {Path(group["file"]).name for group in told("rules")["groups"]}
+
+    expected = {
         *(("auth", "auth"), ("catalog", "catalog")),
         *(("rabbitmq", "rabbitmq"), ("rabbitmq-queues", "rabbitmq")),
         *(("recommender", "recommender"), ("recommender", "recommender-1")),
         *(("worker", "worker-0"), ("worker", "worker-1")),
     }
-    files = {Path(group["file"]).name for group in told("rules")["groups"]}
-    assert files == {path.name for path in RULES.glob("*.yaml")}
+    rules = {path.name for path in RULES.glob("*.yaml")}
+    # It is ready before it has read its own lists, and reads them one by one.
+    mesh.until(lambda: len(targets()) >= len(expected) and len(files()) >= len(rules))
+    assert targets() == expected
+    assert files() == rules
 
 
 def test_child_that_dies_is_started_again(mesh: Checkout) -> None:
     first = mesh.pid("worker-1")
     os.kill(first, signal.SIGKILL)
-    mesh.until(lambda: mesh.member("worker-1")["restarts"] == 1)
+    mesh.until(lambda: mesh.member("worker-1")["restarts"] > 0)
     assert mesh.pid("worker-1") != first
     log = (mesh.root / ".local/logs/supervisor.log").read_text()
     assert "worker-1 ended with -9" in log
@@ -185,5 +189,6 @@ def test_child_that_dies_is_started_again(mesh: Checkout) -> None:
 def test_database_that_dies_is_started_again(mesh: Checkout) -> None:
     first = mesh.pid("postgres")
     os.kill(first, signal.SIGKILL)
-    mesh.until(lambda: mesh.member("postgres")["restarts"] == 1)
+    # More than once where what the first one left behind still held its memory.
+    mesh.until(lambda: mesh.member("postgres")["restarts"] > 0)
     assert mesh.pid("postgres") != first
