@@ -3,7 +3,8 @@
 Renders the overlay with kubectl, names the new images in it, applies it, and waits for the new pods. A service that is
 not asked for keeps the image that runs, and before the first time gets the overlay's. Needs `kubectl` and nothing else.
 The Jobs of migrations cannot be changed, so they are deleted first and made anew (what is migrated stays so); the new
-pods wait for them by their readiness.
+pods wait for them by their readiness. Where workers run already, they are replaced before the services, since an older
+worker fails a query of a kind that only the new recommenders know.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _FILE = "kustomization.yaml"
 PATIENCE_SECONDS = 900
 """How long it waits for the migrations, and for each Deployment."""
 _MIGRATIONS = "app.kubernetes.io/component=migration"
+_NO_SERVICE = "app.kubernetes.io/component!=service"
+_WORKER = "worker"
 
 
 @dataclass(frozen=True)
@@ -80,20 +83,18 @@ def deploy(root: Path, release: Release, *, dry_run: bool) -> None:
         said = f"the overlay's, {image[1:]}" if image.startswith(":") else image
         print(f"{service}: {said}{' (as it is)' if service in kept else ''}", flush=True)
     jobs = ("jobs", *space, f"--selector={_MIGRATIONS}")
-    steps = [
-        ("delete", *jobs, "--ignore-not-found"),
+    patience = f"--timeout={PATIENCE_SECONDS}s"
+
+    def came(service: str) -> tuple[str, ...]:
+        return ("rollout", "status", *space, f"deployment/{service}", patience)
+
+    steps: list[tuple[str, ...]] = [("delete", *jobs, "--ignore-not-found")]
+    if dry_run or _WORKER in running:
+        steps += [("apply", "--filename=-", f"--selector={_NO_SERVICE}"), came(_WORKER)]
+    steps += [
         ("apply", "--filename=-"),
-        ("wait", *jobs, "--for=condition=complete", f"--timeout={PATIENCE_SECONDS}s"),
-        *(
-            (
-                "rollout",
-                "status",
-                *space,
-                f"deployment/{service}",
-                f"--timeout={PATIENCE_SECONDS}s",
-            )
-            for service in known
-        ),
+        ("wait", *jobs, "--for=condition=complete", patience),
+        *(came(service) for service in known),
     ]
     if dry_run:
         for step in steps:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ case $1 in
     rollout) test ! -e stuck || { echo "it does not come" >&2; exit 1; } ;;
 esac
 """
+LATER = re.compile("^  labels:\n    app.kubernetes.io/component: service$", re.MULTILINE)
 RENDERED = """\
 kind: Deployment
 spec:
@@ -72,10 +74,28 @@ def test_puts_a_service_and_leaves_the_others(cluster: Path) -> None:
     _, _, *steps = (cluster / "calls").read_text().splitlines()
     assert steps == [
         f"delete {jobs} --ignore-not-found",
+        "apply --filename=- --selector=app.kubernetes.io/component!=service",
+        "rollout status --namespace mesh deployment/worker --timeout=900s",
         "apply --filename=-",
         f"wait {jobs} --for=condition=complete --timeout=900s",
         "rollout status --namespace mesh deployment/auth --timeout=900s",
         "rollout status --namespace mesh deployment/worker --timeout=900s",
+    ]
+
+
+def test_the_first_time_all_come_at_once(cluster: Path) -> None:
+    (cluster / "running.json").write_text(json.dumps({"items": []}))
+    assert deploy.main(["--overlay", "prod", "--tag", "1", "auth", "worker"]) == 0
+    steps = (cluster / "calls").read_text().splitlines()
+    assert [step for step in steps if step.startswith("apply")] == ["apply --filename=-"]
+
+
+def test_what_comes_after_the_workers_is_the_deployments_of_the_services() -> None:
+    base = Path(__file__).parents[3] / "deploy/k8s/base"
+    texts = {path: path.read_text() for path in base.rglob("*.yaml")}
+    later = [str(path.relative_to(base)) for path, text in texts.items() if LATER.search(text)]
+    assert sorted(later) == [
+        f"{name}/deployment.yaml" for name in ("auth", "catalog", "recommender")
     ]
 
 
