@@ -55,6 +55,7 @@ async def main(servers: Servers, plan: Plan, *, overhead: bool) -> bool:
     overheads: list[Overhead] = []
     async with AsyncClient.connect(targets, credentials=admin) as client:
         await ours.seed(servers, client, data)
+        await ours.rest(servers)
         pairs = (
             (
                 await floor.floor(servers, data),

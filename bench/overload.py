@@ -249,6 +249,7 @@ async def main(servers: Servers, plan: Plan) -> bool:
     shares: list[float] = []
     async with AsyncClient.connect(targets, credentials=admin) as client:
         await ours.seed(servers, client, data)
+        await ours.rest(servers)
         bench = Bench(servers, client, targets.recommender, data, plan)
 
         async def run(callers: str = "", capacity: float = 0.0) -> Phase:

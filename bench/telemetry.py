@@ -98,6 +98,7 @@ async def system(
     admin = Password(ADMIN_EMAIL, servers.admin_password)
     client = await stack.enter_async_context(AsyncClient.connect(targets, credentials=admin))
     await ours.seed(servers, client, data)
+    await ours.rest(servers)
     made = ours.recommend(servers, client, targets.recommender, data)
 
     def running() -> dict[str, list[int]]:

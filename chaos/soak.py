@@ -53,7 +53,7 @@ CALLERS = 48
 LOOKS = 240
 """In a run, at most one in `LOOK_SECONDS`."""
 LOOK_SECONDS = 0.5
-REST_SECONDS = 120.0
+REST_SECONDS = 300.0
 """How long jobs may take to end after the last call."""
 LEAVE_MB = {"rabbitmq": 64.0}
 """By how much the memory of some may rise in a run; of all others by `bench.harness.trend.LEAST_MB`. In RabbitMQ 16 MB
@@ -254,6 +254,7 @@ async def main(servers: Servers, plan: Plan) -> bool:
     data = make(servers.local / "data")
     admin = Password(os.environ["RECMESH_ADMIN_EMAIL"], os.environ["RECMESH_ADMIN_PASSWORD"])
     async with AsyncClient.connect(Targets.from_environment(), credentials=admin) as client:
+        await ours.rest(servers)
         found = await soak(servers, client, data, plan)
     promised = found.promised()
     console = Console(width=150, highlight=False)

@@ -36,6 +36,7 @@ _TIMEOUT_SECONDS = 60.0
 _PATIENCE_SECONDS = (0.0, 0.05)
 _TYPES = (InteractionType.VIEW, InteractionType.LIKE, InteractionType.CLICK)
 _KEPT = 100
+Call = Callable[[], Awaitable[object]]
 _SEEDS = {"item": 40, "title": 25, "history": 20, "items": 10, "text": 5}
 """What queries start from, and in which shares."""
 
@@ -54,7 +55,7 @@ class Work:
         self._data = data
         self._chance = random.Random(seed)  # noqa: S311 - what is asked, no secret
         self._answered: deque[Recommendation] = deque(maxlen=_KEPT)
-        self._shares: dict[Callable[[], Awaitable[object]], int] = {
+        self._shares: dict[Call, int] = {
             self._recommend: 44,
             self._create_and_watch: 14,
             self._batch: 2,
@@ -76,20 +77,24 @@ class Work:
         """Calls that did not begin, as too many were on the way."""
 
     async def keep(self, callers: int, seconds: float) -> float:
-        """So many callers, one call after the other; answers how many calls ended in a second."""
+        """So many callers, one call after the other, each at least one; answers how many calls ended in a second."""
         until = time.monotonic() + seconds
         before = self.done.total()
 
         async def caller() -> None:
+            await self._one(self._drawn())
             while time.monotonic() < until:
-                await self._one()
+                await self._one(self._drawn())
 
         await asyncio.gather(*(caller() for _ in range(callers)))
         return (self.done.total() - before) / seconds
 
     async def come(self, rate: float, seconds: float) -> None:
-        """So many calls a second, evenly spaced, however long they take; returns when the last has ended."""
+        """So many calls a second, evenly spaced, however long they take, and one of each kind before others are drawn;
+        returns when the last has ended.
+        """
         began = time.monotonic()
+        kinds = iter(self._shares)
         async with asyncio.TaskGroup() as group:
             on_the_way: set[asyncio.Task[None]] = set()
             for turn in range(int(rate * seconds)):
@@ -97,12 +102,15 @@ class Work:
                 if len(on_the_way) >= MOST_AT_ONCE:
                     self.skipped += 1
                     continue
-                task = group.create_task(self._one())
+                task = group.create_task(self._one(next(kinds, None) or self._drawn()))
                 on_the_way.add(task)
                 task.add_done_callback(on_the_way.discard)
 
-    async def _one(self) -> None:
+    def _drawn(self) -> Call:
         (what,) = self._chance.choices(list(self._shares), list(self._shares.values()))
+        return what
+
+    async def _one(self, what: Call) -> None:
         name = what.__name__.removeprefix("_")
         try:
             await what()

@@ -13,7 +13,7 @@ from recmesh_client import AsyncClient, Fallback, Interaction, InteractionType, 
 
 pytestmark = pytest.mark.xdist_group("mesh")
 
-MOST_SECONDS = 60
+MOST_SECONDS = 300
 POLL_SECONDS = 0.02
 Record = Callable[[str, object], None]
 

@@ -217,8 +217,9 @@ def test_pods_are_found_by_their_port(tmp_path: Path) -> None:
     def found(job: str) -> list[tuple[str, str]]:
         told: list[Any] = []
         # It always takes that long, and on a slow machine finds nothing in it.
-        for seconds in (1, 4, 16, 64):
-            said = promtool("check", "service-discovery", f"--timeout={seconds}s", file, job)
+        for milliseconds in (250, 1000, 4000, 16000, 64000):
+            limit = f"--timeout={milliseconds}ms"
+            said = promtool("check", "service-discovery", limit, file, job)
             if told := json.loads(said) or []:
                 break
         kept = [one["labels"] for one in told if one.get("labels")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -71,10 +72,8 @@ async def asked(
     return trace_id, answer, [*secret, *(one.title for one in answer.results)]
 
 
-async def test_a_recommendation_is_one_trace(
-    local_mesh: LocalMesh, admin: AsyncClient, collector: Collector
-) -> None:
-    # A new one, so that the recommender has to ask what it is.
+async def new_catalog(mesh: LocalMesh, admin: AsyncClient) -> str:
+    """Of which the recommender has to ask what it is."""
     catalog = f"traced-{secrets.token_hex(4)}"
     await admin.create_catalog(catalog, visibility=Visibility.PUBLIC)
     await admin.import_items(catalog, films()[:3])
@@ -83,9 +82,22 @@ async def test_a_recommendation_is_one_trace(
         return (await admin.get_catalog(catalog)).searchable_item_count == 3
 
     assert await until(searchable, INDEX_SECONDS)
-    trace_id, answer, secret = await asked(local_mesh, admin, catalog)
+    await mesh.followed()
+    return catalog
+
+
+async def test_a_recommendation_is_one_trace(
+    local_mesh: LocalMesh, admin: AsyncClient, collector: Collector
+) -> None:
+    last = time.monotonic() + INDEX_SECONDS
+    while True:
+        catalog = await new_catalog(local_mesh, admin)
+        trace_id, answer, secret = await asked(local_mesh, admin, catalog)
+        spans = await whole(collector, trace_id)
+        # On a machine that stands still meanwhile, a lease is renewed or lost, and that is in the trace, too.
+        if not held_up(answer, spans) or time.monotonic() > last:
+            break
     assert len(answer.results) == 2
-    spans = await whole(collector, trace_id)
     by_id = {span.span_id: (service, span) for service, span in spans}
     [root] = (span for _, span in spans if span.parent_span_id not in by_id)
     assert tree(spans) == TREE
@@ -102,6 +114,12 @@ async def test_a_recommendation_is_one_trace(
     told = b"".join(span.SerializeToString() for _, span in spans)
     assert not [what for what in secret if what.encode() in told]
     await logged(local_mesh, trace_id)
+
+
+def held_up(answer: Recommendation, spans: list[tuple[str, Span]]) -> bool:
+    """Whether it took so long that the lease was renewed, beside the claim and the result, or lost."""
+    updates = sum(span.name == UPDATE for _, span in spans)
+    return answer.attempt_count > 1 or updates > TREE[WORKING, ("worker", UPDATE, CLIENT)]
 
 
 def check_time(root: Span, parent: Span, span: Span) -> None:

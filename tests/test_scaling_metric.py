@@ -66,6 +66,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[Pat
     environment = {
         **{k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "AMQP_URL")},
         "RECMESH_PORT_OFFSET": str(ports.offset),
+        # Nobody does the jobs, and however long this takes, none is to expire.
+        "RECMESH_JOB_DEADLINE_SECONDS": "86400",
     }
     localmesh = [sys.executable, "-m", "localmesh", "--root", str(root)]
     subprocess.run(  # noqa: S603 - a list, no shell

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import pytest
 
-from localmesh.postgres import ADMIN
-from localmesh.servers import DATABASE
-from localmesh.vault import Vault
 from recmesh_client import AsyncClient, Fallback, Interaction, InteractionType, Item, Result
-from recmesh_kit.provision import with_database
 from tests.conftest import LocalMesh
 from tests.test_command_line import Recmesh, recmesh
 
@@ -24,18 +20,6 @@ pytestmark = pytest.mark.xdist_group("mesh")
 CATALOG = "verified"
 SECONDS = 120
 LAMPS = ("lamp-red", "lamp-green", "lamp-blue", "lamp-white")
-
-
-@pytest.fixture
-async def database(local_mesh: LocalMesh) -> AsyncIterator[asyncpg.Connection]:
-    """The mesh's own, as its superuser."""
-    (member,) = local_mesh.members("postgres")
-    password = Vault(local_mesh.root / ".local" / "secrets").password("postgres")
-    connection = await asyncpg.connect(
-        with_database(f"postgresql://{ADMIN}:{password}@{member.address}/postgres", DATABASE)
-    )
-    yield connection
-    await connection.close()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -68,7 +68,8 @@ class Generator:
                 now = due = time.perf_counter()
                 if self._rate is not None:
                     due = began + (turn - first - 1) / self._rate
-                if max(due, now) >= began + seconds:
+                # The first call is made even when the time is over before it can be.
+                if max(due, now) >= began + seconds and turn != first + 1:
                     return
                 if due > now:
                     await asyncio.sleep(due - now)

@@ -35,10 +35,7 @@ _REST_SECONDS = 1800.0
 
 async def seed(servers: Servers, client: AsyncClient, data: Data) -> None:
     """Makes the catalog, and its items in the read model, as if they had been indexed: no text is embedded. What is
-    there already stays. Then waits until the mesh rests.
-
-    Raises:
-        BrokenSystem: It does not come to rest.
+    there already stays.
     """
     with suppress(AlreadyExists):
         await client.create_catalog(CATALOG, display_name="Benchmarks")
@@ -57,10 +54,9 @@ async def seed(servers: Servers, client: AsyncClient, data: Data) -> None:
         for start in range(0, len(rows), CHUNK):
             async with database.transaction() as session:
                 await IndexRepository(session, encoder).upsert(CATALOG, rows[start : start + CHUNK])
-    await _rest(servers)
 
 
-async def _rest(servers: Servers) -> None:
+async def rest(servers: Servers) -> None:
     """Waits until the mesh rests: its worker may have items to embed that were imported before.
 
     Raises:

@@ -41,6 +41,7 @@ async def main(servers: Servers, plan: Plan, python: Path) -> bool:
     admin = Password(os.environ["RECMESH_ADMIN_EMAIL"], os.environ["RECMESH_ADMIN_PASSWORD"])
     async with AsyncClient.connect(targets, credentials=admin) as client:
         await ours.seed(servers, client, data)
+        await ours.rest(servers)
         mesh = ours.recommend(servers, client, targets.recommender, data)
         found = await run(
             [

@@ -1,6 +1,6 @@
 """The floor does what the others do, and the harness measures it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from bench.harness.processes import Running
 from bench.harness.rounds import Level, Plan, run
 from bench.harness.system import System
 from localmesh.databases import PostgresServer
-from localmesh.ports import free_ports
+from localmesh.ports import Ports
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
@@ -42,10 +42,15 @@ def shape(request: pytest.FixtureRequest) -> Shape:
 
 
 @pytest.fixture
-def system(shape: Shape, database_url: str, amqp_url: str, data: Data) -> System:
-    return shape.system(
-        database_url=database_url, amqp_url=amqp_url, data=data, port=free_ports(1)[0]
-    )
+def system(
+    shape: Shape,
+    database_url: str,
+    amqp_url: str,
+    data: Data,
+    free_offset: Callable[[], int],
+) -> System:
+    port = Ports(free_offset()).recommender
+    return shape.system(database_url=database_url, amqp_url=amqp_url, data=data, port=port)
 
 
 async def test_a_job_is_ranked_and_its_answer_is_in_its_row(

@@ -24,7 +24,8 @@ from recmesh_kit.errors import Exhausted, RecmeshError
 
 ANSWER = Recommendation(results=[Result(item=f"item-{n}") for n in range(LIMIT)])
 PAUSE = 0.2
-TIMEOUT_SECONDS = 30
+RATE = 20.0
+TIMEOUT_SECONDS = 300
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -32,11 +33,13 @@ class Mesh(RecommenderServiceServicer):
     """Answers as it is told to.
 
     Attributes:
+        seconds: How long an answer takes.
         refuse: Whether a call, the n-th of its request id, is refused; with what.
         asked: Request ids, in the order of the calls, and when they came.
     """
 
     def __init__(self) -> None:
+        self.seconds = 0.0
         self.refuse: Callable[[int], RecmeshError | None] = lambda _: None
         self.asked: list[tuple[str, float]] = []
 
@@ -49,6 +52,7 @@ class Mesh(RecommenderServiceServicer):
             status = failure.status(error)
             details = ((STATUS_DETAILS_HEADER, status.SerializeToString()),)
             await context.abort(failure.code_of(error), status.message, details)
+        await asyncio.sleep(self.seconds)
         return ANSWER
 
 
@@ -82,19 +86,21 @@ async def until_ended(target: str, callers: Callers, calls: int) -> Ended:
         calling = asyncio.create_task(crowd.keep(1))
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                while sum(crowd.ended(1, 0).outcomes.values()) < calls:  # noqa: ASYNC110
+                while sum((ended := crowd.ended(1, 0)).outcomes.values()) < calls:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         finally:
             calling.cancel()
             await asyncio.wait([calling])
-        return crowd.ended(1.0, 0.0)
+        return ended
 
 
 async def test_answers_are_counted_and_timed(mesh: Mesh, target: str) -> None:
+    mesh.seconds = 0.02
+
     ended = await until_ended(target, "once", 3)
 
     assert set(ended.outcomes) == {SERVED}
-    assert 0 < ended.served_ms[0] <= ended.served_ms[1]
+    assert 20 <= ended.served_ms[0] <= ended.served_ms[1]
     assert len({id_ for id_, _ in mesh.asked}) == len(mesh.asked)
 
 
@@ -149,17 +155,19 @@ async def test_callers_come_as_fast_as_they_should_whatever_becomes_of_them(
         )
         mesh.refuse = lambda _: Exhausted("Full.", retry_after=PAUSE)
         began = asyncio.get_running_loop().time()
-        coming = asyncio.create_task(crowd.come(200))
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while len(mesh.asked) < 20:  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.01)
-        coming.cancel()
-        await asyncio.wait([coming])
+        # Faster than a slow machine can take them, there would be ever more.
+        coming = asyncio.create_task(crowd.come(RATE))
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while len(mesh.asked) < 8 or not (ended := crowd.ended(1, 0)).outcomes:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
 
     # None is early; a busy machine may make them late.
-    assert mesh.asked[19][1] - began > 0.5 * 19 / 200
-    # Of those that were on their way at the end, nothing is known.
-    assert set(crowd.ended(1, 0).outcomes) - {"CANCELLED"} == {REFUSED}
+    assert mesh.asked[7][1] - began > 0.5 * 7 / RATE
+    assert set(ended.outcomes) == {REFUSED}
 
 
 def phase(name: str = "once", **fields: Any) -> Phase:
