@@ -237,6 +237,9 @@ class Consumer:
             self._hands.discard(task)
 
     def _take(self) -> list[Delivery]:
+        if self._draining.is_set():
+            # What waits goes back, as soon as the broker sends nothing more.
+            return []
         if self._beside is not None:
             self._beside.cancel()
             self._beside = None

@@ -375,6 +375,27 @@ async def test_drain_ends_the_batch_in_hand_and_returns_the_rest(
     await wait_for_messages(admin, queue, 9 - len(in_hand))
 
 
+async def test_while_the_broker_is_told_of_a_drain_no_further_batch_is_begun(
+    busy: tuple[Consumer, Inbox],
+    queue: Queue,
+    proxy: Proxy,
+    admin: aio_pika.abc.AbstractChannel,
+) -> None:
+    consumer, inbox = busy
+    [in_hand] = inbox.batches
+    await until(lambda: consumer._waiting)
+    proxy.hang(answers_only=True)
+    draining = asyncio.create_task(consumer.drain(TIMEOUT))
+    await until(lambda: not consumer.alive)
+    inbox.gate.set()
+    await until(lambda: not consumer._hands)
+    assert inbox.batches == [in_hand]
+    assert not draining.done()
+    proxy.resume()
+    await draining
+    await wait_for_messages(admin, queue, 9 - len(in_hand))
+
+
 async def test_drain_cuts_off_what_takes_too_long(
     busy: tuple[Consumer, Inbox], queue: Queue, admin: aio_pika.abc.AbstractChannel
 ) -> None:

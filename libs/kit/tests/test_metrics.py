@@ -119,8 +119,9 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
         watching.cancel()
 
 
-async def test_a_taken_port_is_told() -> None:
-    async with exposed(CollectorRegistry(), ANY) as address:
+async def test_a_taken_port_is_told(held_port: int) -> None:
+    address = f"127.0.0.1:{held_port}"
+    async with exposed(CollectorRegistry(), address):
         with pytest.raises(MetricsUnavailable, match=f"{address}: .*RECMESH_METRICS_LISTEN"):
             async with exposed(CollectorRegistry(), address):
                 pass

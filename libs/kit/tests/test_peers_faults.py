@@ -13,7 +13,7 @@ import pytest
 from libs.kit.tests.queues import TIMEOUT, Inbox, send, until, wait_for_messages
 from localmesh.children import Child
 from localmesh.definitions import admin as everything
-from localmesh.ports import free_ports
+from localmesh.ports import Ports
 from localmesh.rabbitmq import START_LIMIT, RabbitMQ
 from recmesh_kit.broker import Broker, Delivery, Depth
 from recmesh_kit.errors import Unavailable
@@ -48,13 +48,15 @@ class Node:
 
 
 @pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+async def node(
+    tmp_path_factory: pytest.TempPathFactory, free_offset: Callable[[], int]
+) -> AsyncIterator[Node]:
     folder: Path = tmp_path_factory.mktemp("rabbitmq")
-    port, nodes_port = free_ports(2)
+    ports = Ports(free_offset())
     server = RabbitMQ(
         folder=folder / "node",
-        port=port,
-        nodes_port=nodes_port,
+        port=ports.rabbitmq,
+        nodes_port=ports.rabbitmq_nodes,
         users={"someone": everything("a password")},
         vhosts=("/",),
         log=folder / "node.log",
