@@ -107,7 +107,7 @@ def carry(
                     progress(ImportProgress(upload.sent, done=False))
         report = thread.run(upload.finish())
     finally:
-        thread.run(upload.close())
+        thread.end(upload.close())
     if progress is not None:
         progress(ImportProgress(upload.sent, done=True))
     return report

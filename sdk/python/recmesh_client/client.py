@@ -153,9 +153,7 @@ class Client(Blocking):
 
     def close(self) -> None:
         """Ends the calls in hand, closes the connections and stops the thread. A second time it does nothing."""
-        if not self._thread.closed:
-            self._thread.run(self._wire.close())
-            self._thread.close()
+        self._thread.close(self._wire.close)
 
     def __enter__(self) -> Self:
         return self

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -189,7 +190,7 @@ async def test_what_does_not_end_in_time_is_cut_off(monkeypatch: pytest.MonkeyPa
 async def test_nothing_begins_while_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     settling, over = threading.Event(), threading.Event()
 
-    async def settle() -> None:
+    async def settle(_: object) -> None:
         settling.set()
         await asyncio.to_thread(over.wait, 60)
 
@@ -204,6 +205,88 @@ async def test_nothing_begins_while_it_closes(monkeypatch: pytest.MonkeyPatch) -
         thread.run(nothing())
     over.set()
     await closing
+
+
+async def test_two_threads_that_close_it_at_once_close_it_once(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await asyncio.to_thread(connected, fake)
+    begun, over = threading.Event(), threading.Event()
+    close, closed = client._wire.close, list[str]()
+
+    async def slowly() -> None:
+        closed.append(threading.current_thread().name)
+        begun.set()
+        await asyncio.to_thread(over.wait, 60)
+        await close()
+
+    monkeypatch.setattr(client._wire, "close", slowly)
+    closing = asyncio.create_task(asyncio.to_thread(client.close))
+    assert await asyncio.to_thread(begun.wait, 60)
+    await asyncio.to_thread(client.close)
+    with pytest.raises(RuntimeError, match="closed"):
+        await asyncio.to_thread(client.get_catalog, "films")
+    over.set()
+    await closing
+    assert closed == ["recmesh-client"]
+
+
+async def test_what_ends_after_the_client_is_closed_ends_as_it_would(fake: Fake) -> None:
+    fake.always("ImportItems", lambda _: ImportItemsResponse())
+    fake.script("ListItems", ListItemsResponse(items=[WireItem(name="catalogs/films/items/a")]))
+
+    def use() -> None:
+        client = connected(fake)
+        listing = iter(client.list_items("films"))
+        next(listing)
+
+        def rows() -> Iterator[Item]:
+            yield Item("1")
+            client.close()
+            raise LookupError("no more")
+
+        with pytest.raises(LookupError):
+            client.import_items("films", rows())
+        assert isinstance(listing, Generator)
+        listing.close()
+
+    await asyncio.to_thread(use)
+
+
+def test_an_iteration_that_the_collector_ends_in_the_middle_of_a_call_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hand_over = asyncio.run_coroutine_threadsafe
+    left: list[Generator[int, None, None]] = []
+
+    def collecting(*arguments: Any) -> Any:
+        if left:
+            left.pop().close()
+        return hand_over(*arguments)
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def two() -> int:
+        return 2
+
+    found: list[int] = []
+
+    def use() -> None:
+        thread = blocking.LoopThread()
+        iteration = thread.each(numbers())
+        assert isinstance(iteration, Generator)
+        found.append(next(iteration))
+        left.append(iteration)
+        found.append(thread.run(two()))
+        thread.close()
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", collecting)
+    using = threading.Thread(target=use, daemon=True)
+    using.start()
+    using.join(60)
+    assert (using.is_alive(), found, left) == (False, [1, 2], [])
 
 
 def test_a_closed_client_says_so_and_leaves_no_thread() -> None:

@@ -15,6 +15,7 @@ from recmesh.auth.v1.user_pb2 import User as WireUser
 from recmesh_client import (
     ApiKey,
     AsyncClient,
+    Cancelled,
     Credentials,
     DeadlineExceeded,
     ErrorReason,
@@ -252,6 +253,19 @@ async def test_a_caller_that_goes_away_leaves_the_sign_in_to_the_others(fake: Fa
         await client.get_user()
         with pytest.raises(asyncio.CancelledError):
             await first
+
+
+async def test_who_waits_for_a_sign_in_that_is_broken_off_is_not_cancelled(fake: Fake) -> None:
+    fake.script("Login", first := Hang(), second := Hang())
+    async with signed(fake, ADA) as client:
+        before = asyncio.create_task(client.get_user())
+        await asyncio.wait_for(first.asked.wait(), 60)
+        anew = asyncio.create_task(client.sign_in(ADA))
+        with pytest.raises(Cancelled):
+            await before
+        await asyncio.wait_for(second.asked.wait(), 60)
+    with pytest.raises(Cancelled):
+        await anew
 
 
 def _sign_ins() -> set[asyncio.Task[object]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent import futures
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from recmesh_client.errors import Cancelled
 from recmesh_client.wire.caller import client_closed
 
 T = TypeVar("T")
+Work = Coroutine[Any, Any, T]
 
 SETTLE_SECONDS = 1.0
 """How long calls in hand may take to end, once their connections are closed."""
@@ -28,30 +30,39 @@ class LoopThread:
         )
         self._thread.start()
         self._closing = False
-        self._lock = threading.Lock()
-        """Nothing is handed to the loop once it has begun to close: nobody would do it."""
+        self._lock = threading.RLock()
+        """Nothing is handed to the loop once it has begun to close: nobody would do it. Who holds it may come again: at
+        any moment the collector may end an iteration, and a signal may close the client."""
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Work[T]) -> T:
         """What the coroutine returns or raises. When the waiting is interrupted, it is cancelled.
 
         Raises:
             Cancelled: The loop was closed meanwhile.
             RuntimeError: The loop is closed, or this is its own thread, where waiting would be for ever.
         """
-        with self._lock:
-            if self._closing or threading.current_thread() is self._thread:
-                coroutine.close()
-                raise RuntimeError("the client is closed, or called from within its own event loop")
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result()
-        except futures.CancelledError:
-            # It did not end by itself within the time that it had.
-            error = client_closed()
-        except BaseException:
-            future.cancel()
-            raise
-        raise error
+        future = self._handed_over(coroutine)
+        if future is None:
+            raise RuntimeError("the client is closed, or called from within its own event loop")
+        return _result(future)
+
+    def end(self, coroutine: Work[None]) -> None:
+        """The same with what ends something. Where nothing is run any more, there is nothing left to end."""
+        future = self._handed_over(coroutine)
+        if future is not None:
+            with suppress(Cancelled):
+                _result(future)
+
+    def _handed_over(self, coroutine: Work[T]) -> futures.Future[T] | None:
+        if not self._here():
+            with self._lock:
+                if not self._closing:
+                    return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        return None
+
+    def _here(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def each(self, source: AsyncIterator[T]) -> Iterator[T]:
         """What an asynchronous generator yields. It is closed when this one is."""
@@ -63,37 +74,56 @@ class LoopThread:
                     return
                 yield value
         finally:
-            if not self.closed:
-                self.run(_close(source))
+            self.end(_close(source))
 
-    @property
-    def closed(self) -> bool:
-        """It takes nothing more."""
-        return self._closing
+    def close(self, last: Callable[[], Work[None]] | None = None) -> None:
+        """Stops the loop; a second time it does nothing.
 
-    def close(self) -> None:
-        """Stops the loop; a second time it does nothing."""
+        Args:
+            last: Ends what is in hand.
+
+        Raises:
+            RuntimeError: This is the loop's own thread.
+        """
+        if self._here():
+            raise RuntimeError("the client cannot be closed from within its own event loop")
         with self._lock:
             if self._closing:
                 return
             self._closing = True
         try:
-            asyncio.run_coroutine_threadsafe(_settle(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(_settle(last), self._loop).result()
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
 
-async def _settle() -> None:
+def _result(future: futures.Future[T]) -> T:
+    try:
+        return future.result()
+    except futures.CancelledError:
+        # It did not end by itself within the time that it had.
+        error = client_closed()
+    except BaseException:
+        future.cancel()
+        raise
+    raise error
+
+
+async def _settle(last: Callable[[], Work[None]] | None) -> None:
     """Lets calls of other threads end, so that none waits for ever."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        _, slow = await asyncio.wait(others, timeout=SETTLE_SECONDS)
-        for task in slow:
-            task.cancel()
-        await asyncio.gather(*slow, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    try:
+        if last is not None:
+            await last()
+    finally:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            _, slow = await asyncio.wait(others, timeout=SETTLE_SECONDS)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 async def _next(source: AsyncIterator[T]) -> T:

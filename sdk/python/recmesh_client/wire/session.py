@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from recmesh.auth.v1 import auth_service_pb2 as pb
 from recmesh_client.credentials import ApiKey, Credentials, Password, Token
-from recmesh_client.errors import RecmeshError, Unauthenticated, Unavailable
+from recmesh_client.errors import Cancelled, RecmeshError, Unauthenticated, Unavailable
+from recmesh_client.reasons import ErrorReason
 from recmesh_client.wire.caller import Caller, Metadata
 from recmesh_client.wire.retry import Deadline
 
@@ -152,6 +153,10 @@ async def _outcome(renewal: asyncio.Task[RecmeshError | None], deadline: Deadlin
     # An event loop may wake up a little too early.
     while not renewal.done():
         await asyncio.wait((renewal,), timeout=deadline.left())
+    if renewal.cancelled():
+        # Whoever waits here was not.
+        said = "The sign-in was broken off: the client was closed, or told to sign in anew or out."
+        raise Cancelled(said, reason=ErrorReason.CANCELLED)
     error = renewal.result()
     if error is not None:
         raise error
