@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,16 +101,15 @@ class Child:
         if process is None or process.returncode is not None:
             return
         deadline = time.monotonic() + self.spec.stop_limit
-        while (left := deadline - time.monotonic()) > 0:
-            process.send_signal(self.spec.stop_signal)
-            try:
+        while process.returncode is None and (left := deadline - time.monotonic()) > 0:
+            # `process.send_signal` would reap it if it has ended, and what is left of its group would live on.
+            os.kill(process.pid, self.spec.stop_signal)
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, self.spec.stop_again or left)):
                     await self.wait()
-            except TimeoutError:
-                continue
-            return
-        _signal_group(process.pid, signal.SIGKILL)
-        await self.wait()
+        if process.returncode is None:
+            _signal_group(process.pid, signal.SIGKILL)
+            await self.wait()
 
     async def become_ready(self, probe: Callable[[], Awaitable[bool]], limit: float) -> None:
         """Wait until `probe` says True, asking it again and again, for `limit` seconds at most.

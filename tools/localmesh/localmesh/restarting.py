@@ -15,6 +15,7 @@ from localmesh.mesh import Mesh
 from localmesh.paths import Paths
 from localmesh.servers import kind
 from localmesh.state import MeshState, Restart, running_state
+from recmesh_kit.tasks import end_if_cancelled
 
 _LOOK_SECONDS = 0.2
 _ANSWER_SECONDS = 60.0
@@ -45,6 +46,8 @@ class Restarts:
             with suppress(OSError):
                 request = json.loads(self._paths.restart.read_text())
                 await self._do(mesh, Restart(request["id"]), request["names"])
+            # Whoever asks a server whether it is ready may have lost the word to end.
+            end_if_cancelled()
 
     async def _do(self, mesh: Mesh, restart: Restart, names: Sequence[str]) -> None:
         error = ""
@@ -52,6 +55,7 @@ class Restarts:
             self._tell(restart)
             for name in names:
                 await mesh.restart(name)
+                end_if_cancelled()
                 restart = replace(restart, done=[*restart.done, name])
                 self._tell(restart)
         except Exception as failure:

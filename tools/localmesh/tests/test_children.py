@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -47,6 +48,13 @@ def alive(pid: int) -> bool:
         return False
 
 
+async def until_dead(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while alive(pid):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
 async def test_program_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     deaf = child(
         tmp_path,
@@ -67,11 +75,24 @@ async def test_what_the_program_started_ends_with_it(tmp_path: Path) -> None:
     )
     parent.start()
     await parent.complete(limit=60)
+    await until_dead(int(log_of(parent)))
+
+
+async def test_what_is_left_of_a_program_that_has_ended_is_stopped(tmp_path: Path) -> None:
+    parent = child(
+        tmp_path,
+        "import subprocess; p = subprocess.Popen(['sleep', '600']); print(p.pid)",
+    )
+    parent.start()
+    assert parent.pid is not None
+    os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nothing else runs
     grandchild = int(log_of(parent))
-    deadline = time.monotonic() + 60
-    while alive(grandchild):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    try:
+        await parent.stop()
+        await until_dead(grandchild)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(grandchild, signal.SIGKILL)
 
 
 async def test_early_death_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:

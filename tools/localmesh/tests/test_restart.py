@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -187,6 +188,32 @@ async def test_an_outcome_is_known_when_the_next_restart_is_in_hand(tmp_path: Pa
         serving.cancel()
         await asyncio.wait([serving])
         os.close(lock)
+
+
+async def test_a_mesh_that_stops_ends_also_a_restart_that_hides_it(tmp_path: Path) -> None:
+    paths, names = Paths(tmp_path), list[str]()
+    begun = asyncio.Event()
+
+    class Deaf:
+        async def restart(self, name: str) -> None:
+            names.append(name)
+            begun.set()
+            # As `asyncio.wait_for` before Python 3.12, which libraries use.
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    restarts = Restarts(paths, lambda: None)
+    serving = asyncio.create_task(restarts.serve(cast("Mesh", Deaf())))
+    async with asyncio.timeout(60):
+        ask(paths, ["auth", "worker-0"])
+        await begun.wait()
+    serving.cancel()
+    await asyncio.wait([serving], timeout=60)
+    try:
+        assert serving.done()
+        assert names == ["auth"]
+    finally:
+        serving.cancel()
 
 
 def test_who_listens_is_known_by_its_process() -> None:
