@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -59,6 +61,15 @@ async def running(
             yield channel
     finally:
         await shut_down(server, configured, health)
+
+
+def port_in(log: Path) -> int | None:
+    """Where the program listens whose log of JSON lines this is; None as long as it does not."""
+    *lines, _ = log.read_bytes().split(b"\n")
+    for line in lines:
+        if line.startswith(b"{") and (said := json.loads(line))["event"] == "listening":
+            return int(said["port"])
+    return None
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:

@@ -79,7 +79,7 @@ async def working(
     database: Database,
     amqp_url: str,
     *,
-    lease_seconds: float = 30,
+    lease_seconds: float = 600,
     held: bool = False,
     dies: bool = False,
     replies: bool = True,

@@ -20,7 +20,6 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jwt.algorithms import OKPAlgorithm
 
-from localmesh.ports import free_ports
 from recmesh.auth.v1 import auth_service_pb2 as auth_pb
 from recmesh.catalog.v1 import catalog_service_pb2 as catalog_pb
 from recmesh.catalog.v1.catalog_pb2 import Catalog
@@ -35,7 +34,7 @@ from recmesh_kit.principal import Principal
 from recmesh_kit.proxy import Proxy
 from recmesh_kit.server import Service, shut_down, start
 from recmesh_kit.settings import ServiceSettings
-from recmesh_kit.testing import SERVICE, reason_of, signer, status_of, verifier
+from recmesh_kit.testing import SERVICE, port_in, reason_of, signer, status_of, verifier
 from services.recommender.tests.conftest import (
     ALIEN,
     ANN,
@@ -94,13 +93,12 @@ async def environment(
         Service(catalog_pb.DESCRIPTOR.services_by_name["CatalogService"], Catalogs()),
     ]
     server, port = await start(settings, services, verifier=verifier, health=health)
-    [own_port] = free_ports(1)
     yield {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
         "DATABASE_URL": database_url,
         "AMQP_URL": amqp_url,
-        "RECMESH_LISTEN": f"127.0.0.1:{own_port}",
+        "RECMESH_LISTEN": "127.0.0.1:0",
         "RECMESH_AUTH_TARGET": f"127.0.0.1:{port}",
         "RECMESH_CATALOG_TARGET": f"127.0.0.1:{port}",
         "RECMESH_SERVICE_KEY": KEY,
@@ -154,7 +152,11 @@ async def living(environment: dict[str, str], log: Path) -> AsyncIterator[Life]:
             sys.executable, "-m", "recmesh_recommender", env=environment, stdout=out, stderr=out
         )
     try:
-        async with grpc.aio.insecure_channel(environment["RECMESH_LISTEN"]) as channel:
+        async with asyncio.timeout(LIMIT):
+            while (port := port_in(log)) is None:
+                assert process.returncode is None, "it has ended"
+                await asyncio.sleep(0.05)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             life = Life(process, channel)
             await life.until_serving()
             yield life

@@ -2,7 +2,6 @@
 """Workers as processes, and what stands in for the services that they call."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +21,7 @@ from recmesh_kit.health import Health
 from recmesh_kit.principal import Principal
 from recmesh_kit.server import Service, shut_down, start
 from recmesh_kit.settings import ServiceSettings
-from recmesh_kit.testing import SERVICE, signer, verifier
+from recmesh_kit.testing import SERVICE, port_in, signer, verifier
 from services.worker.tests.waiting import eventually
 
 LIMIT = 180.0
@@ -72,18 +71,10 @@ class Life:
         self._log = log
         self._channel: grpc.aio.Channel | None = None
 
-    def port(self) -> int | None:
-        """Where it listens; None as long as it does not."""
-        *lines, _ = self._log.read_bytes().split(b"\n")
-        for line in lines:
-            if line.startswith(b"{") and (said := json.loads(line))["event"] == "listening":
-                return int(said["port"])
-        return None
-
     async def serves(self, subject: str = "") -> bool:
         if self._channel is None:
             # Not before it listens: a channel that is refused makes longer and longer pauses.
-            if (port := self.port()) is None:
+            if (port := port_in(self._log)) is None:
                 return False
             self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         stub: Any = health_pb2_grpc.HealthStub(self._channel)
