@@ -100,7 +100,7 @@ class Harm:
         """
         until = monotonic() + _PATIENCE
         needed = set(BROKERS) if name in BROKERS else {name}
-        while monotonic() < until:
+        while True:
             state = last_state(self._paths)
             members = {m.name: m for m in state.members} if state else {}
             ill = [
@@ -112,8 +112,10 @@ class Harm:
             ]
             if not ill:
                 return members[name]
+            # It is looked for once at the least, however long that takes.
+            if monotonic() >= until:
+                return None
             await asyncio.sleep(0.1)
-        return None
 
     async def _pause(self, pid: int, seconds: float) -> None:
         """Stops a process and its children: those of PostgreSQL do the work."""

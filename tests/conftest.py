@@ -1,4 +1,5 @@
 import asyncio
+import math
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from localmesh.state import MemberState, running_state
 from localmesh.vault import Vault
 from recmesh_client import AsyncClient, Password, Targets
 from recmesh_kit.provision import with_database
-from recmesh_kit.telemetry.testing import Collector, collecting, scrape, total
+from recmesh_kit.telemetry.testing import Collector, collecting, scrape
 
 START_SECONDS = 600
 INDEX_SECONDS = 600
@@ -64,9 +65,12 @@ class LocalMesh:
 
 
 async def _caught_up(worker: str) -> float:
-    """When its memory last had all that the read model had, at the least, by this process's clock."""
+    """When its memory last had all that the read model had, at the least, by this process's clock; long ago while it
+    does not say so.
+    """
     asked = time.monotonic()
-    return asked - total(await asyncio.to_thread(scrape, worker), "recmesh_read_model_age_seconds")
+    told = await asyncio.to_thread(scrape, worker)
+    return asked - told.get(("recmesh_read_model_age_seconds", frozenset()), math.inf)
 
 
 def require_alone(owner: Path) -> None:

@@ -28,7 +28,7 @@ from recmesh.recommender.v1.query_pb2 import Query
 from recmesh.recommender.v1.recommendation_pb2 import Recommendation
 from recmesh.recommender.v1.recommender_service_pb2 import RecommendRequest
 from recmesh.recommender.v1.recommender_service_pb2_grpc import RecommenderServiceStub
-from recmesh_client import AsyncClient, Password, RecmeshError, State, Targets, Visibility
+from recmesh_client import AsyncClient, Password, State, Targets, Visibility
 from tests.conftest import INDEX_SECONDS, START_SECONDS, LocalMesh
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ class Load:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if error[0] is None:
-            await self._each_once_more()
-        self._over = True
-        async with asyncio.timeout(2 * PATIENCE_SECONDS):
-            await asyncio.gather(*self._tasks)
+        try:
+            if error[0] is None:
+                await self._each_once_more()
+        finally:
+            self._over = True
+            async with asyncio.timeout(2 * PATIENCE_SECONDS):
+                await asyncio.gather(*self._tasks)
 
     async def _each_once_more(self) -> None:
         """Returns once a call of each kind has been answered that began after now, or one has failed."""
@@ -144,7 +146,7 @@ class Load:
         while not self._over:
             try:
                 await call()
-            except (RecmeshError, grpc.aio.AioRpcError, AssertionError) as error:
+            except Exception as error:
                 self.failed.append(f"{kind}: {error!r}")
             else:
                 self.made[kind] += 1
