@@ -1,14 +1,17 @@
 """What tests with a broker share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import aio_pika
+import pytest
 
 from recmesh_kit.broker import Broker, Delivery
 from recmesh_kit.topology import Queue
 
 TIMEOUT = 60.0
+HASTY_SECONDS = 0.5
 
 
 class Inbox:
@@ -53,3 +56,12 @@ async def wait_for_messages(
     async with asyncio.timeout(TIMEOUT):
         while await messages(admin, queue) != expected:  # noqa: ASYNC110 - the server has no event
             await asyncio.sleep(0.01)
+
+
+@contextmanager
+def hasty(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives little time to what is asked within the block, and to it alone: a slow machine needs some for the rest."""
+    with monkeypatch.context() as patched:
+        patched.setattr(broker, "_timeout", HASTY_SECONDS)
+        patched.setattr(broker._link, "_timeout", HASTY_SECONDS)
+        yield

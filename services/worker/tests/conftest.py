@@ -257,6 +257,18 @@ async def do(worker: Worker, asking: Asking, count: int) -> None:
     await asking.waits(0)
 
 
+@asynccontextmanager
+async def ranking(
+    worker: Worker, asking: Asking, catalog: str
+) -> AsyncIterator[tuple[Job, asyncio.Task[None]]]:
+    """A job that the worker has in hand, and the task that does: it ranks until `worker.ranker.gate` is set."""
+    job = await asking.ask(catalog, Query(title="slow"))
+    async with asking.taken(1) as deliveries:
+        hand = asyncio.create_task(worker.jobs.handle(deliveries))
+        await asyncio.to_thread(worker.ranker.begun.wait, 60)
+        yield job, hand
+
+
 async def come(deliveries: list[Delivery], count: int) -> None:
     """Returns once so many messages have been taken, those that came again included."""
 

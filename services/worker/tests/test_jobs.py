@@ -1,6 +1,5 @@
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -19,14 +18,10 @@ from recmesh_jobs.repository import JobRepository
 from recmesh_jobs.shown import pack
 from recmesh_jobs.states import State
 from recmesh_kit.database import Database
-from recmesh_worker import job_batch
 from recmesh_worker.answering import BULK_SLICE
 from recmesh_worker.delays import CLOCKS_APART
-from recmesh_worker.engine.memory import CatalogMemory
 from services.worker.tests.conftest import (
-    WAIT_SECONDS,
     Asking,
-    come,
     do,
     eventually,
     indexed,
@@ -342,158 +337,3 @@ async def test_a_message_that_is_none_is_dropped(
     job = await asking.ask(films, Query(title="alien"))
     await do(worker, asking, 2)
     assert (await asking.read(job)).state is State.SUCCEEDED
-
-
-async def test_a_job_is_acknowledged_last(worker: Worker, asking: Asking, films: str) -> None:
-    job = await asking.ask(films, Query(title="alien"))
-    worker.replies.gate.clear()
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await worker.replies.reached.wait()
-        before = await asking.read(job)
-        hand.cancel()
-        await asyncio.wait([hand])
-    # The worker "died" after the result was written: the message is there again, and harmless.
-    await asking.waits(1)
-    worker.replies.gate.set()
-    await do(worker, asking, 1)
-    assert before.state is State.SUCCEEDED
-    assert await asking.read(job) == before
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has jobs given back, however long that takes."""
-    monkeypatch.setattr(job_batch, "RELEASE_SECONDS", WAIT_SECONDS)
-
-
-@pytest.mark.usefixtures("patient")
-async def test_jobs_that_are_cut_off_go_back_without_an_attempt(
-    worker: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(title="slow"))
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 60)
-        assert (await asking.read(job)).state is State.RUNNING
-        hand.cancel()
-        await asyncio.wait([hand])
-        worker.ranker.gate.set()
-    await asking.waits(1)
-    read = await asking.read(job)
-    assert (read.state, read.attempts) == (State.QUEUED, 0)
-
-
-@pytest.mark.usefixtures("patient")
-async def test_jobs_that_are_cut_off_while_they_are_stored_go_back_without_an_attempt(
-    worker: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(title="slow"))
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 60)
-        worker.flaky.hangs = True
-        worker.ranker.gate.set()
-        await worker.flaky.hung.wait()
-        hand.cancel()
-        await asyncio.wait([hand])
-    await asking.waits(1)
-    read = await asking.read(job)
-    assert (read.state, read.attempts) == (State.QUEUED, 0)
-
-
-async def test_a_result_is_stored_when_the_database_is_back(
-    worker: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(title="slow"))
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(worker.jobs.handle(deliveries))
-        await asyncio.to_thread(worker.ranker.begun.wait, 60)
-        worker.flaky.away = 2
-        worker.ranker.gate.set()
-        await hand
-    await asking.waits(0)
-    assert worker.ranker.ranked == ["slow"]
-    read = await asking.read(job)
-    assert (read.state, read.attempts) == (State.SUCCEEDED, 1)
-
-
-@pytest.fixture
-async def cold(worker: Worker) -> AsyncIterator[Worker]:
-    """The worker with an encoder that is not ready yet."""
-    worker.encoder._loaded = False
-    worker.encoder.gate.clear()
-    worker.thread._loading = None
-    worker.thread.start()
-    yield worker
-    worker.encoder.gate.set()
-
-
-async def test_texts_wait_for_the_encoder_while_titles_are_answered(
-    cold: Worker, asking: Asking, films: str
-) -> None:
-    text = await asking.ask(films, Query(text="heat wave", limit=1))
-    title = await asking.ask(films, Query(title="alien"))
-    unknown = await asking.ask(films, Query(title="zzzzzz"))
-    async with asking.taken(3) as deliveries:
-        await cold.jobs.handle(deliveries)
-        states = [(await asking.read(job)).state for job in (text, title, unknown)]
-        # Not claimed: no lease can run out.
-        assert states == [State.QUEUED, State.SUCCEEDED, State.QUEUED]
-        cold.encoder.gate.set()
-        await asking.heard(text)
-        await asking.heard(unknown)
-    await asking.waits(0)
-    read = await asking.read(text)
-    assert (results(read), read.attempts) == (["heat-wave"], 1)
-
-
-async def test_texts_go_back_when_the_worker_stops_before_its_encoder_is_ready(
-    cold: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(text="heat"))
-    async with asking.taken(1) as deliveries:
-        await cold.jobs.handle(deliveries)
-        await cold.jobs.aclose()
-        await asking.send(job)
-    await asking.waits(2)
-    read = await asking.read(job)
-    assert (read.state, read.attempts) == (State.QUEUED, 0)
-
-
-async def test_texts_come_back_when_the_encoder_cannot_be_loaded(
-    cold: Worker, asking: Asking, films: str
-) -> None:
-    job = await asking.ask(films, Query(text="heat"))
-    cold.encoder.error = OSError("no such model")
-    async with asking.taken(1) as deliveries:
-        await cold.jobs.handle(deliveries)
-        cold.encoder.gate.set()
-        await come(deliveries, 2)
-    await asking.waits(1)
-    assert (await asking.read(job)).state is State.QUEUED
-
-
-async def test_a_catalog_that_is_loading_holds_up_no_other(
-    worker: Worker, asking: Asking, films: str, catalog: str, database: Database
-) -> None:
-    big = f"{catalog}-big"
-    await put(database, worker.encoder, indexed(big, "heat"), indexed(big, "heat-again"))
-    known = await asking.ask(films, Query(title="alien"))
-    waiting = await asking.ask(big, Query(title="heat"))
-    release = asyncio.Event()
-    load = worker.read_model.load
-
-    async def slowly(catalog: str) -> CatalogMemory:
-        await release.wait()
-        return await load(catalog)
-
-    worker.read_model.load = slowly  # type: ignore[method-assign]
-    async with asking.taken(2) as deliveries:
-        await worker.jobs.handle(deliveries)
-        states = [(await asking.read(job)).state for job in (known, waiting)]
-        assert states == [State.SUCCEEDED, State.QUEUED]
-        release.set()
-        await asking.heard(waiting)
-    await asking.waits(0)
-    assert results(await asking.read(waiting)) == ["heat-again"]

@@ -13,7 +13,7 @@ from recmesh_jobs.sweep import SweepRepository
 from recmesh_kit.broker import Broker
 from recmesh_kit.database import Database
 from recmesh_worker import renewal
-from services.worker.tests.conftest import Asking, eventually, indexed, put, results
+from services.worker.tests.conftest import Asking, eventually, indexed, put, ranking, results
 from services.worker.tests.working import Worker, working
 
 LEASE_SECONDS = 0.6
@@ -124,10 +124,7 @@ async def test_leases_are_renewed_for_a_limited_time(
     hasty: Worker, asking: Asking, shelf: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renewal, "MOST_RENEWALS", 2)
-    job = await asking.ask(shelf, Query(title="slow"))
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(hasty.jobs.handle(deliveries))
-        await asyncio.to_thread(hasty.ranker.begun.wait, 60)
+    async with ranking(hasty, asking, shelf) as (job, hand):
 
         async def is_left() -> bool:
             return job.id in await swept(asking)
@@ -148,10 +145,7 @@ async def test_an_answer_that_comes_after_another_worker_took_the_job_is_discard
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(renewal, "MOST_RENEWALS", 0)
-    job = await asking.ask(shelf, Query(title="slow"))
-    async with asking.taken(1) as deliveries:
-        hand = asyncio.create_task(hasty.jobs.handle(deliveries))
-        await asyncio.to_thread(hasty.ranker.begun.wait, 60)
+    async with ranking(hasty, asking, shelf) as (job, hand):
         await eventually(lambda: lease_is_over(asking, job.id))
         await swept(asking)
         async with database.driver() as connection:
